@@ -1,0 +1,149 @@
+package tributary
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Millis is a point in time in milliseconds since 1970-01-01 UTC, the unit of
+// the stream record.
+type Millis int64
+
+// MillisOf converts a time, cutting what is finer than a millisecond.
+func MillisOf(t time.Time) Millis { return Millis(t.UnixMilli()) }
+
+// Time converts to a time in UTC.
+func (m Millis) Time() time.Time { return time.UnixMilli(int64(m)).UTC() }
+
+// PoolID names an identity pool: region, colon, lower-case UUID.
+type PoolID string
+
+// idPattern is the service model's pattern of pool and identity ids.
+var idPattern = regexp.MustCompile(`^[\w-]+:[0-9a-f-]+$`)
+
+const maxIDLength = 55 // characters, by the service model
+
+// CheckPoolID tells whether id has the form that the service model demands.
+func CheckPoolID(id PoolID) error { return checkID("identityPoolId", string(id)) }
+
+func checkID(field, id string) error {
+	if len(id) == 0 || len(id) > maxIDLength || !idPattern.MatchString(id) {
+		return Errorf(Invalid, "check "+field,
+			"1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must have length between 1 and %d and satisfy regular expression pattern: [\\w-]+:[0-9a-f-]+",
+			clip(id), field, maxIDLength)
+	}
+	return nil
+}
+
+// clip shortens what a caller sent, for an error text, at a character's border.
+func clip(s string) string {
+	const most = 128
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}
+
+// Region is the pool's region: the part of its id before the colon.
+func (id PoolID) Region() string {
+	region, _, _ := strings.Cut(string(id), ":")
+	return region
+}
+
+// Pool is an identity pool: who may have an identity, where the changes of its
+// data go, and how much data an identity may hold.
+type Pool struct {
+	ID       PoolID
+	Revision int64 // rises with every PutPool; 0 in a pool that is not stored yet
+	Name     string
+
+	AllowUnauthenticated bool
+	AllowClassicFlow     *bool             // nil: never said
+	LoginProviders       map[string]string // provider name to app id
+	DeveloperProvider    string
+	OpenIDProviders      []string // ARNs
+	SAMLProviders        []string // ARNs
+	CognitoProviders     []CognitoProvider
+	Tags                 map[string]string
+
+	Stream  StreamConfig
+	Push    PushConfig
+	Limits  Limits
+	Created Millis
+	// Deleted marks a pool that is refused to all and being emptied.
+	Deleted bool
+}
+
+// CognitoProvider is a Cognito user pool and one of its app clients.
+type CognitoProvider struct {
+	Name, ClientID       string
+	ServerSideTokenCheck *bool
+}
+
+// PushConfig is the pool's push sync setting.
+type PushConfig struct {
+	ApplicationARNs []string
+	RoleARN         string
+}
+
+// StreamConfig says where the changes of a pool go.
+type StreamConfig struct {
+	Name    StreamName // "" if none was ever set
+	ID      StreamID   // what Name stood for when it was set
+	RoleARN string
+	Enabled bool
+	// DisabledReason is set when streaming turned itself off.
+	DisabledReason string
+}
+
+// Route is the log to which the pool's changes go: the configured stream while
+// it is enabled, else the store's default log.
+func (p *Pool) Route() StreamID {
+	if p.Stream.Enabled && p.Stream.ID != 0 {
+		return p.Stream.ID
+	}
+	return DefaultStream
+}
+
+// Limits bound what one identity may store.
+type Limits struct {
+	ValueBytes   int64 // bytes of one value
+	DatasetBytes int64 // bytes of all live keys and values of a dataset
+	Records      int64 // live records of a dataset
+	Datasets     int64 // datasets of an identity
+}
+
+// defaultLimits are AWS's.
+var defaultLimits = Limits{ValueBytes: 1 << 20, DatasetBytes: 1 << 20, Records: 1024, Datasets: 20}
+
+// Effective fills what is not set with AWS's limits: values and datasets of
+// 1 MiB, 1,024 records, 20 datasets.
+func (l Limits) Effective() Limits {
+	pick := func(have, otherwise int64) int64 {
+		if have > 0 {
+			return have
+		}
+		return otherwise
+	}
+	return Limits{
+		ValueBytes:   pick(l.ValueBytes, defaultLimits.ValueBytes),
+		DatasetBytes: pick(l.DatasetBytes, defaultLimits.DatasetBytes),
+		Records:      pick(l.Records, defaultLimits.Records),
+		Datasets:     pick(l.Datasets, defaultLimits.Datasets),
+	}
+}
+
+// tombstonesPerRecord bounds the tombstones that a dataset keeps, as a
+// multiple of its record limit.
+const tombstonesPerRecord = 16
+
+// Tombstones is how many tombstones a dataset keeps at most.
+func (l Limits) Tombstones() int64 { return tombstonesPerRecord * l.Effective().Records }
+
+// Usage is what a pool or an identity holds and does.
+type Usage struct {
+	Bytes        int64 // live keys and values
+	Sessions     int64 // sync sessions begun; of pools only
+	LastModified Millis
+}
