@@ -1,0 +1,287 @@
+package pebblestore
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"tributary"
+)
+
+func noPool(id tributary.PoolID) error {
+	return tributary.Errorf(tributary.NotFound, "read pool", "IdentityPool '%s' not found.", id)
+}
+
+func stale(op string) error {
+	return tributary.Errorf(tributary.Stale, op, "It was changed at the same time")
+}
+
+// Pool reads a pool.
+func (s *Store) Pool(_ context.Context, id tributary.PoolID) (tributary.Pool, error) {
+	if err := s.alive(); err != nil {
+		return tributary.Pool{}, err
+	}
+	s.routing.RLock()
+	defer s.routing.RUnlock()
+	if p := s.pools[id]; p != nil {
+		return *p, nil
+	}
+	return tributary.Pool{}, noPool(id)
+}
+
+// Pools lists pools by id.
+func (s *Store) Pools(_ context.Context, above tributary.PoolID, limit int) ([]tributary.Pool, error) {
+	if err := s.alive(); err != nil {
+		return nil, err
+	}
+	s.routing.RLock()
+	defer s.routing.RUnlock()
+	var out []tributary.Pool
+	for _, id := range slices.Sorted(maps.Keys(s.pools)) {
+		if id > above && len(out) < limit {
+			out = append(out, *s.pools[id])
+		}
+	}
+	return out, nil
+}
+
+// PutPool writes a pool if its revision is the stored one.
+func (s *Store) PutPool(_ context.Context, p tributary.Pool) error {
+	const op = "put pool"
+	if err := s.writable(); err != nil {
+		return err
+	}
+	s.routing.Lock()
+	defer s.routing.Unlock()
+	var revision int64
+	if have := s.pools[p.ID]; have != nil {
+		revision = have.Revision
+	}
+	if p.Revision != revision {
+		return stale(op)
+	}
+	if s.streams[p.Route()] == nil {
+		return tributary.Errorf(tributary.NotFound, op, "Stream %s does not exist", p.Stream.Name)
+	}
+	p.Revision++
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := setJSON(b, textKey(tablePool, string(p.ID)), p); err != nil {
+		return err
+	}
+	if err := s.write(op, b); err != nil {
+		return err
+	}
+	s.pools[p.ID] = &p
+	return nil
+}
+
+// DeletePool forgets a pool without identities.
+func (s *Store) DeletePool(_ context.Context, id tributary.PoolID) error {
+	const op = "delete pool"
+	if err := s.alive(); err != nil {
+		return err
+	}
+	s.routing.Lock()
+	defer s.routing.Unlock()
+	if s.pools[id] == nil {
+		return noPool(id)
+	}
+	members := 0
+	err := scan(s.db, textKey(tableMember, string(id), ""), func([]byte, []byte) error {
+		members++
+		return errStop
+	})
+	if err != nil {
+		return internal(op, err)
+	}
+	if members > 0 {
+		return tributary.Errorf(tributary.Exists, op, "Pool %s still has identities", id)
+	}
+	b := s.db.NewBatch()
+	defer b.Close()
+	remove(b, textKey(tablePool, string(id)))
+	remove(b, sessionsKey(id))
+	removeAll(b, textKey(tableUsage, string(id), ""))
+	for _, log := range s.shards {
+		log.mu.Lock()
+		defer log.mu.Unlock()
+		delete(log.usage.pools, id)
+		delete(log.usage.dirty, id)
+		log.fold(b) // or a restart would count the pool's last entries again
+	}
+	if err := s.write(op, b); err != nil {
+		return err
+	}
+	delete(s.pools, id)
+	return nil
+}
+
+// Identity reads an identity.
+func (s *Store) Identity(ctx context.Context, id tributary.IdentityID) (tributary.Identity, error) {
+	if err := s.alive(); err != nil {
+		return tributary.Identity{}, err
+	}
+	st := s.stripe(id)
+	st.mu.Lock()
+	who, err := s.identity(st, id)
+	st.mu.Unlock()
+	if err != nil {
+		return tributary.Identity{}, err
+	}
+	if who == nil {
+		return tributary.Identity{}, noIdentity(id)
+	}
+	return who.Identity, s.awaitPlaces(ctx, who.at)
+}
+
+// Identities lists a pool's identities by id.
+func (s *Store) Identities(ctx context.Context, pool tributary.PoolID, above tributary.IdentityID, limit int) ([]tributary.Identity, error) {
+	if err := s.alive(); err != nil {
+		return nil, err
+	}
+	prefix := textKey(tableMember, string(pool), "")
+	var ids []tributary.IdentityID
+	err := scanRange(s.db, append(append(prefix[:len(prefix):len(prefix)], above...), 0), after(prefix), func(key, _ []byte) error {
+		if len(ids) == limit {
+			return errStop
+		}
+		ids = append(ids, tributary.IdentityID(key[len(prefix):]))
+		return nil
+	})
+	if err != nil {
+		return nil, internal("list identities", err)
+	}
+	out := make([]tributary.Identity, 0, len(ids))
+	for _, id := range ids {
+		i, err := s.Identity(ctx, id)
+		if tributary.KindOf(err) == tributary.NotFound {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+func loginKey(pool tributary.PoolID, l tributary.Login) []byte {
+	return textKey(tableLogin, string(pool), l.Provider, l.User)
+}
+
+// FindLogin tells which identity a login is linked to.
+func (s *Store) FindLogin(_ context.Context, pool tributary.PoolID, l tributary.Login) (tributary.IdentityID, error) {
+	if err := s.alive(); err != nil {
+		return "", err
+	}
+	s.records.Lock()
+	defer s.records.Unlock()
+	id, err := s.get(loginKey(pool, l))
+	if err == nil && id == "" {
+		return "", tributary.Errorf(tributary.NotFound, "find login", "No identity is linked to this login of %s", l.Provider)
+	}
+	return tributary.IdentityID(id), internal("find login", err)
+}
+
+// PutIdentity writes an identity and its logins.
+func (s *Store) PutIdentity(_ context.Context, i tributary.Identity) error {
+	const op = "put identity"
+	if err := s.writable(); err != nil {
+		return err
+	}
+	st := s.stripe(i.ID)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	have, err := s.identity(st, i.ID)
+	if err != nil {
+		return err
+	}
+	next := &identity{Identity: i}
+	next.Datasets, next.Usage = 0, tributary.Usage{}
+	var revision int64
+	var logins []tributary.Login
+	if have != nil {
+		revision, logins = have.Revision, have.Logins
+		next.Datasets, next.Usage, next.at, next.revision = have.Datasets, have.Usage, have.at, have.revision
+	}
+	if i.Revision != revision || have != nil && have.Pool != i.Pool {
+		return stale(op)
+	}
+	next.Revision++
+	s.routing.RLock()
+	defer s.routing.RUnlock()
+	if s.pools[i.Pool] == nil {
+		return noPool(i.Pool)
+	}
+	s.records.Lock()
+	defer s.records.Unlock()
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := s.relink(b, &next.Identity, logins); err != nil {
+		return err
+	}
+	set(b, textKey(tableIdentity, string(i.ID)), appendIdentity(nil, next))
+	set(b, textKey(tableMember, string(i.Pool), string(i.ID)), nil)
+	if err := s.write(op, b); err != nil {
+		return err
+	}
+	st.rememberIdentity(next)
+	return nil
+}
+
+// relink links an identity's logins and unlinks those that it had.
+func (s *Store) relink(b *pebble.Batch, i *tributary.Identity, had []tributary.Login) error {
+	for _, l := range had {
+		remove(b, loginKey(i.Pool, l))
+	}
+	for _, l := range i.Logins {
+		owner, err := s.get(loginKey(i.Pool, l))
+		if err != nil {
+			return internal("put identity", err)
+		}
+		if owner != "" && owner != string(i.ID) {
+			return tributary.Errorf(tributary.Exists, "put identity", "The login of %s is linked to another identity", l.Provider)
+		}
+		set(b, loginKey(i.Pool, l), []byte(i.ID))
+	}
+	return nil
+}
+
+// DeleteIdentity forgets an identity without datasets.
+func (s *Store) DeleteIdentity(_ context.Context, id tributary.IdentityID) error {
+	const op = "delete identity"
+	if err := s.alive(); err != nil {
+		return err
+	}
+	st := s.stripe(id)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	who, err := s.identity(st, id)
+	if err != nil {
+		return err
+	}
+	if who == nil {
+		return noIdentity(id)
+	}
+	if who.Datasets > 0 {
+		return tributary.Errorf(tributary.Exists, op, "Identity %s still has datasets", id)
+	}
+	s.records.Lock()
+	defer s.records.Unlock()
+	b := s.db.NewBatch()
+	defer b.Close()
+	for _, l := range who.Logins {
+		remove(b, loginKey(who.Pool, l))
+	}
+	remove(b, textKey(tableIdentity, string(id)))
+	remove(b, textKey(tableMember, string(who.Pool), string(id)))
+	removeAll(b, textKey(tableHead, string(id), ""))
+	if err := s.write(op, b); err != nil {
+		return err
+	}
+	st.forgetAll()
+	return nil
+}

@@ -1,0 +1,117 @@
+package pebblestore
+
+import (
+	"context"
+	"encoding/json"
+
+	"tributary"
+)
+
+func leaseKey(group string, shard tributary.Shard) []byte {
+	return appendShard(textKey(tableLease, group, ""), shard)
+}
+
+// Leases lists a group's leases.
+func (s *Store) Leases(_ context.Context, group string) ([]tributary.Lease, error) {
+	if err := s.alive(); err != nil {
+		return nil, err
+	}
+	s.records.Lock()
+	defer s.records.Unlock()
+	var out []tributary.Lease
+	err := scan(s.db, textKey(tableLease, group, ""), func(_, value []byte) error {
+		var l tributary.Lease
+		err := json.Unmarshal(value, &l)
+		out = append(out, l)
+		return err
+	})
+	return out, internal("list leases", err)
+}
+
+// SwapLease writes a lease if its revision is the stored one.
+func (s *Store) SwapLease(_ context.Context, l tributary.Lease) (tributary.Lease, error) {
+	var have tributary.Lease
+	err := s.swap("swap lease", leaseKey(l.Group, l.Shard), &have, func() (any, error) {
+		if have.Revision != l.Revision {
+			return nil, stale("swap lease")
+		}
+		l.Revision++
+		return l, nil
+	})
+	return l, err
+}
+
+// swap reads a JSON value into have, and writes what next makes of it.
+func (s *Store) swap(op string, key []byte, have any, next func() (any, error)) error {
+	if err := s.alive(); err != nil {
+		return err
+	}
+	s.records.Lock()
+	defer s.records.Unlock()
+	value, err := s.get(key)
+	if err == nil && value != "" {
+		err = json.Unmarshal([]byte(value), have)
+	}
+	if err != nil {
+		return internal(op, err)
+	}
+	v, err := next()
+	if err != nil {
+		return err
+	}
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := setJSON(b, key, v); err != nil {
+		return err
+	}
+	return s.write(op, b)
+}
+
+func accessKeyKey(id string) []byte { return textKey(tableKey, id) }
+
+// AccessKey reads an access key.
+func (s *Store) AccessKey(_ context.Context, id string) (tributary.AccessKey, error) {
+	var k tributary.AccessKey
+	if err := s.alive(); err != nil {
+		return k, err
+	}
+	s.records.Lock()
+	defer s.records.Unlock()
+	value, err := s.get(accessKeyKey(id))
+	if err == nil && value == "" {
+		return k, tributary.Errorf(tributary.NotFound, "read access key", "The access key does not exist")
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(value), &k)
+	}
+	return k, internal("read access key", err)
+}
+
+// AccessKeys lists the access keys.
+func (s *Store) AccessKeys(context.Context) ([]tributary.AccessKey, error) {
+	if err := s.alive(); err != nil {
+		return nil, err
+	}
+	s.records.Lock()
+	defer s.records.Unlock()
+	var out []tributary.AccessKey
+	err := scan(s.db, []byte{tableKey}, func(_, value []byte) error {
+		var k tributary.AccessKey
+		err := json.Unmarshal(value, &k)
+		out = append(out, k)
+		return err
+	})
+	return out, internal("list access keys", err)
+}
+
+// PutAccessKey writes an access key if its revision is the stored one.
+func (s *Store) PutAccessKey(_ context.Context, k tributary.AccessKey) error {
+	var have tributary.AccessKey
+	return s.swap("put access key", accessKeyKey(k.ID), &have, func() (any, error) {
+		if have.Revision != k.Revision {
+			return nil, stale("put access key")
+		}
+		k.Revision++
+		return k, nil
+	})
+}
