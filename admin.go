@@ -1,0 +1,397 @@
+package tributary
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// newID makes the id of a pool or an identity: region, colon, random UUID.
+func newID(region string) string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%s:%x-%x-%x-%x-%x", region, b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+var poolNamePattern = regexp.MustCompile(`^[\w\s+=,.@-]+$`)
+
+func checkPoolName(name string) error {
+	if len(name) == 0 || len(name) > 128 || !poolNamePattern.MatchString(name) {
+		return Errorf(Invalid, "check identityPoolName",
+			"1 validation error detected: Value '%s' at 'identityPoolName' failed to satisfy constraint: Member must have length between 1 and 128 and satisfy regular expression pattern: [\\w\\s+=,.@-]+", clip(name))
+	}
+	return nil
+}
+
+// CreatePool stores a new pool and gives it as stored. It gets an id if it has
+// none: apps in the field have theirs built in, so that one may be given.
+//
+// Errors: Denied, Invalid, Exists.
+func (s *Service) CreatePool(ctx context.Context, p Principal, pool Pool) (Pool, error) {
+	const op = "create pool"
+	if err := needsDeveloper(p, op); err != nil {
+		return Pool{}, err
+	}
+	if err := checkPoolName(pool.Name); err != nil {
+		return Pool{}, err
+	}
+	if pool.ID == "" {
+		pool.ID = PoolID(newID(s.region()))
+	}
+	if err := CheckPoolID(pool.ID); err != nil {
+		return Pool{}, err
+	}
+	pool.Revision, pool.Created = 0, MillisOf(s.now())
+	if err := s.Store.PutPool(ctx, pool); KindOf(err) == Stale && err != nil {
+		return Pool{}, Errorf(Exists, op, "IdentityPool '%s' exists already.", pool.ID)
+	} else if err != nil {
+		return Pool{}, err
+	}
+	return s.Store.Pool(ctx, pool.ID)
+}
+
+func (s *Service) region() string {
+	if s.Region != "" {
+		return s.Region
+	}
+	return "us-east-1"
+}
+
+// Pool reads a pool for a developer. NotFound if it is being deleted.
+func (s *Service) Pool(ctx context.Context, p Principal, id PoolID) (Pool, error) {
+	const op = "describe pool"
+	if err := needsDeveloper(p, op); err != nil {
+		return Pool{}, err
+	}
+	return s.livePool(ctx, op, id)
+}
+
+func (s *Service) livePool(ctx context.Context, op string, id PoolID) (Pool, error) {
+	if err := CheckPoolID(id); err != nil {
+		return Pool{}, err
+	}
+	pool, err := s.Store.Pool(ctx, id)
+	if err == nil && pool.Deleted {
+		err = Errorf(NotFound, op, "IdentityPool '%s' not found.", id)
+	}
+	return pool, err
+}
+
+// Pools lists pools by id. The token is "" on the last page.
+func (s *Service) Pools(ctx context.Context, p Principal, token string, most int) ([]Pool, string, error) {
+	if err := needsDeveloper(p, "list pools"); err != nil {
+		return nil, "", err
+	}
+	above, err := decodeName(token)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []Pool
+	for {
+		more, err := s.Store.Pools(ctx, PoolID(above), most+1)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, pool := range more {
+			above = string(pool.ID)
+			if pool.Deleted {
+				continue
+			}
+			if len(out) == most {
+				return out, encodeName(string(out[most-1].ID)), nil
+			}
+			out = append(out, pool)
+		}
+		if len(more) <= most {
+			return out, "", nil
+		}
+	}
+}
+
+// ChangePool reads a pool, lets edit change it, and stores it. The pool's id
+// and dates stay.
+//
+// Errors: Denied, NotFound, Invalid; Stale if it was changed at the same time.
+func (s *Service) ChangePool(ctx context.Context, p Principal, id PoolID, edit func(*Pool) error) (Pool, error) {
+	pool, err := s.Pool(ctx, p, id)
+	if err != nil {
+		return Pool{}, err
+	}
+	next := pool
+	if err := edit(&next); err != nil {
+		return Pool{}, err
+	}
+	next.ID, next.Revision, next.Created = pool.ID, pool.Revision, pool.Created
+	if err := checkPoolName(next.Name); err != nil {
+		return Pool{}, err
+	}
+	if err := s.Store.PutPool(ctx, next); err != nil {
+		return Pool{}, err
+	}
+	return s.Store.Pool(ctx, id)
+}
+
+// DeletePool marks a pool as deleted. From then on it is refused to all; its
+// data is removed by [Service.Sweep].
+func (s *Service) DeletePool(ctx context.Context, p Principal, id PoolID) error {
+	_, err := s.ChangePool(ctx, p, id, func(pool *Pool) error {
+		pool.Deleted = true
+		return nil
+	})
+	if err == nil {
+		s.wakeSweep()
+	}
+	return err
+}
+
+// PoolUsage gives a pool's figures to a developer.
+func (s *Service) PoolUsage(ctx context.Context, p Principal, id PoolID) (Usage, error) {
+	if _, err := s.Pool(ctx, p, id); err != nil {
+		return Usage{}, err
+	}
+	return s.Store.PoolUsage(ctx, id)
+}
+
+// SetStream says where a pool's changes go. An empty name keeps the one it has.
+//
+// Errors: as ChangePool; Invalid if there is no such stream.
+func (s *Service) SetStream(ctx context.Context, pool *Pool, name StreamName, role string, enabled bool) error {
+	const op = "set stream"
+	c := &pool.Stream
+	if name == "" {
+		name = c.Name
+	}
+	if err := CheckStreamName(name); err != nil {
+		return err
+	}
+	stream, err := s.Store.Stream(ctx, name)
+	if KindOf(err) == NotFound && err != nil {
+		return Errorf(Invalid, op, "Stream %s does not exist. Create it first", name)
+	} else if err != nil {
+		return err
+	}
+	if role == "" {
+		role = c.RoleARN
+	}
+	*c = StreamConfig{Name: name, ID: stream.ID, RoleARN: role, Enabled: enabled}
+	return nil
+}
+
+// NewGuest makes an identity without a login.
+//
+// Errors: NotFound if the pool is, Denied if it has no guests.
+func (s *Service) NewGuest(ctx context.Context, pool PoolID) (Identity, error) {
+	const op = "get id"
+	of, err := s.livePool(ctx, op, pool)
+	if err != nil {
+		return Identity{}, err
+	}
+	if !of.AllowUnauthenticated {
+		return Identity{}, Errorf(Denied, op, "Unauthenticated access is not supported for this identity pool.")
+	}
+	return s.putIdentity(ctx, Identity{ID: IdentityID(newID(pool.Region())), Pool: pool})
+}
+
+// CreateIdentity stores an identity with a given id, for a developer who moves
+// one here.
+//
+// Errors: Denied, Invalid, NotFound if the pool is, Exists.
+func (s *Service) CreateIdentity(ctx context.Context, p Principal, i Identity) (Identity, error) {
+	const op = "create identity"
+	if _, err := s.Pool(ctx, p, i.Pool); err != nil {
+		return Identity{}, err
+	}
+	if err := CheckIdentityID(i.ID); err != nil {
+		return Identity{}, err
+	}
+	out, err := s.putIdentity(ctx, Identity{ID: i.ID, Pool: i.Pool, Logins: i.Logins})
+	if KindOf(err) == Stale && err != nil {
+		err = Errorf(Exists, op, "Identity '%s' exists already.", i.ID)
+	}
+	return out, err
+}
+
+func (s *Service) putIdentity(ctx context.Context, i Identity) (Identity, error) {
+	i.Created = MillisOf(s.now())
+	i.Modified = i.Created
+	if err := s.Store.PutIdentity(ctx, i); err != nil {
+		return Identity{}, err
+	}
+	return s.Store.Identity(ctx, i.ID)
+}
+
+// Guest gives an identity to whoever knows its id, which is all that a guest
+// has.
+//
+// Errors: NotFound; Denied if it is linked to a login, disabled, or its pool
+// has no guests any more.
+func (s *Service) Guest(ctx context.Context, id IdentityID) (Identity, error) {
+	const op = "get credentials"
+	if err := CheckIdentityID(id); err != nil {
+		return Identity{}, err
+	}
+	i, err := s.Store.Identity(ctx, id)
+	if err != nil {
+		return Identity{}, err
+	}
+	pool, err := s.livePool(ctx, op, i.Pool)
+	if err != nil {
+		return Identity{}, err
+	}
+	if !pool.AllowUnauthenticated {
+		return Identity{}, Errorf(Denied, op, "Unauthenticated access is not supported for this identity pool.")
+	}
+	if len(i.Logins) > 0 || i.Disabled {
+		return Identity{}, Errorf(Denied, op, "Access to Identity '%s' is forbidden.", id)
+	}
+	return i, nil
+}
+
+// Identity reads an identity for a developer.
+func (s *Service) Identity(ctx context.Context, p Principal, id IdentityID) (Identity, error) {
+	if err := needsDeveloper(p, "describe identity"); err != nil {
+		return Identity{}, err
+	}
+	if err := CheckIdentityID(id); err != nil {
+		return Identity{}, err
+	}
+	return s.Store.Identity(ctx, id)
+}
+
+// IdentityUsage gives an identity's figures to the identity or a developer.
+func (s *Service) IdentityUsage(ctx context.Context, p Principal, pool PoolID, id IdentityID) (Identity, error) {
+	const op = "describe identity usage"
+	if err := checkIdentityCall(p, op, pool, id); err != nil {
+		return Identity{}, err
+	}
+	if _, err := s.view(ctx, op, DatasetKey{Pool: pool, Identity: id}, nil); err != nil {
+		return Identity{}, err
+	}
+	return s.Store.Identity(ctx, id)
+}
+
+// Identities lists a pool's identities by id, those that are disabled left out
+// if so asked. The token is "" on the last page.
+func (s *Service) Identities(ctx context.Context, p Principal, pool PoolID, token string, most int, hideDisabled bool) ([]Identity, string, error) {
+	if _, err := s.Pool(ctx, p, pool); err != nil {
+		return nil, "", err
+	}
+	above, err := decodeName(token)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []Identity
+	for {
+		more, err := s.Store.Identities(ctx, pool, IdentityID(above), most+1)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, i := range more {
+			above = string(i.ID)
+			if i.Disabled && hideDisabled {
+				continue
+			}
+			if len(out) == most {
+				return out, encodeName(string(out[most-1].ID)), nil
+			}
+			out = append(out, i)
+		}
+		if len(more) <= most {
+			return out, "", nil
+		}
+	}
+}
+
+const (
+	maxShards    = 1024
+	maxRetention = 365 * 24 * time.Hour
+)
+
+// CreateStream makes an embedded stream. Retention 0 is the default.
+//
+// Errors: Denied, Invalid, Limit, Exists.
+func (s *Service) CreateStream(ctx context.Context, p Principal, name StreamName, shards int, retention time.Duration) (Stream, error) {
+	const op = "create stream"
+	if err := needsDeveloper(p, op); err != nil {
+		return Stream{}, err
+	}
+	if err := CheckStreamName(name); err != nil {
+		return Stream{}, err
+	}
+	if shards < 1 || shards > maxShards {
+		return Stream{}, Errorf(Invalid, op, "ShardCount is %d, it must be between 1 and %d", shards, maxShards)
+	}
+	if retention == 0 {
+		retention = DefaultRetention
+	}
+	if retention < time.Hour || retention > maxRetention {
+		return Stream{}, Errorf(Invalid, op, "Retention is %s, it must be between an hour and 365 days", retention)
+	}
+	st, err := s.Store.PutStream(ctx, Stream{Name: name, Kind: Embedded, Shards: EvenShards(shards), Retention: retention, Created: MillisOf(s.now())})
+	if KindOf(err) == Stale && err != nil {
+		err = Errorf(Exists, op, "Stream %s under account %s already exists.", name, s.Account)
+	}
+	return st, err
+}
+
+// Stream reads a stream for a developer.
+func (s *Service) Stream(ctx context.Context, p Principal, name StreamName) (Stream, error) {
+	if err := needsDeveloper(p, "describe stream"); err != nil {
+		return Stream{}, err
+	}
+	st, err := s.Store.Stream(ctx, name)
+	if KindOf(err) == NotFound && err != nil {
+		err = Errorf(NotFound, "describe stream", "Stream %s under account %s not found.", name, s.Account)
+	}
+	return st, err
+}
+
+// Streams lists up to most streams above a name.
+func (s *Service) Streams(ctx context.Context, p Principal, above StreamName, most int) ([]Stream, error) {
+	if err := needsDeveloper(p, "list streams"); err != nil {
+		return nil, err
+	}
+	return s.Store.Streams(ctx, above, most)
+}
+
+// DeleteStream deletes a stream with its entries. Streaming of the pools that
+// use it turns itself off.
+func (s *Service) DeleteStream(ctx context.Context, p Principal, name StreamName) error {
+	const op = "delete stream"
+	stream, err := s.Stream(ctx, p, name)
+	if err != nil {
+		return err
+	}
+	for range commitTries {
+		err = s.Store.DeleteStream(ctx, name)
+		if err == nil || KindOf(err) != Exists {
+			return err
+		}
+		if err := s.turnOff(ctx, stream); err != nil && KindOf(err) != Stale {
+			return err
+		}
+	}
+	return busy(op)
+}
+
+func (s *Service) turnOff(ctx context.Context, stream Stream) error {
+	pools, err := s.Store.Pools(ctx, "", 1<<30)
+	if err != nil {
+		return err
+	}
+	for _, pool := range pools {
+		if pool.Route() != stream.ID {
+			continue
+		}
+		pool.Stream.Enabled = false
+		pool.Stream.DisabledReason = fmt.Sprintf("Stream %s was deleted at %s", stream.Name, s.now().UTC().Format(time.RFC3339))
+		if err := s.Store.PutPool(ctx, pool); err != nil {
+			return err
+		}
+	}
+	return nil
+}

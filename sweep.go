@@ -1,0 +1,107 @@
+package tributary
+
+import (
+	"context"
+	"time"
+)
+
+// flushEvery is how often counted sessions are added to the store.
+const flushEvery = 5 * time.Second
+
+// Run does the service's background work until ctx is done: it removes the
+// data of deleted pools and adds up sessions.
+func (s *Service) Run(ctx context.Context) error {
+	wake := s.sweeper()
+	s.wakeSweep() // a run before this one may have left something
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			// The last sessions are worth a try; the store is still open.
+			return s.FlushSessions(context.WithoutCancel(ctx))
+		case <-tick.C:
+			err = s.FlushSessions(ctx)
+		case <-wake:
+			err = s.Sweep(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log().Error("background work failed", "err", err)
+		}
+	}
+}
+
+func (s *Service) sweeper() chan struct{} {
+	s.sweepOnce.Do(func() { s.wakeSweeper = make(chan struct{}, 1) })
+	return s.wakeSweeper
+}
+
+func (s *Service) wakeSweep() {
+	select {
+	case s.sweeper() <- struct{}{}:
+	default: // it is to run anyway
+	}
+}
+
+// Sweep empties the deleted pools. Their datasets go by Changes, so that
+// stream and warehouse hear of it.
+func (s *Service) Sweep(ctx context.Context) error {
+	pools, err := s.Store.Pools(ctx, "", 1<<30)
+	if err != nil {
+		return err
+	}
+	for _, pool := range pools {
+		if !pool.Deleted {
+			continue
+		}
+		if err := s.empty(ctx, pool.ID); err != nil {
+			return err
+		}
+		if err := s.Store.DeletePool(ctx, pool.ID); err != nil && KindOf(err) != NotFound {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) empty(ctx context.Context, pool PoolID) error {
+	const batch = 100
+	for {
+		list, err := s.Store.Identities(ctx, pool, "", batch)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, i := range list {
+			if err := s.emptyIdentity(ctx, i); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *Service) emptyIdentity(ctx context.Context, i Identity) error {
+	for range commitTries {
+		list, err := s.Store.Datasets(ctx, i.ID, "", 1<<30)
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			if err := s.remove(ctx, d.Key); err != nil && KindOf(err) != Stale {
+				return err
+			}
+		}
+		if err = s.Store.DeleteIdentity(ctx, i.ID); err == nil || KindOf(err) != Exists {
+			return err
+		}
+	}
+	return busy("delete identity")
+}
+
+func (s *Service) remove(ctx context.Context, k DatasetKey) error {
+	v, err := s.Store.View(ctx, k, nil)
+	if err != nil || !v.Dataset.Exists {
+		return err
+	}
+	return s.Store.Commit(ctx, v.Delete(s.writer(Principal{Account: s.Account}, "")))
+}
