@@ -46,7 +46,7 @@ func (s *Service) CreatePool(ctx context.Context, p Principal, pool Pool) (Pool,
 		return Pool{}, err
 	}
 	pool.Revision, pool.Created = 0, MillisOf(s.now())
-	if err := s.Store.PutPool(ctx, pool); KindOf(err) == Stale && err != nil {
+	if err := s.Store.PutPool(ctx, pool); KindOf(err) == Stale {
 		return Pool{}, Errorf(Exists, op, "IdentityPool '%s' exists already.", pool.ID)
 	} else if err != nil {
 		return Pool{}, err
@@ -169,7 +169,7 @@ func (s *Service) SetStream(ctx context.Context, pool *Pool, name StreamName, ro
 		return err
 	}
 	stream, err := s.Store.Stream(ctx, name)
-	if KindOf(err) == NotFound && err != nil {
+	if KindOf(err) == NotFound {
 		return Errorf(Invalid, op, "Stream %s does not exist. Create it first", name)
 	} else if err != nil {
 		return err
@@ -209,7 +209,7 @@ func (s *Service) CreateIdentity(ctx context.Context, p Principal, i Identity) (
 		return Identity{}, err
 	}
 	out, err := s.putIdentity(ctx, Identity{ID: i.ID, Pool: i.Pool, Logins: i.Logins})
-	if KindOf(err) == Stale && err != nil {
+	if KindOf(err) == Stale {
 		err = Errorf(Exists, op, "Identity '%s' exists already.", i.ID)
 	}
 	return out, err
@@ -332,7 +332,7 @@ func (s *Service) CreateStream(ctx context.Context, p Principal, name StreamName
 		return Stream{}, Errorf(Invalid, op, "Retention is %s, it must be between an hour and 365 days", retention)
 	}
 	st, err := s.Store.PutStream(ctx, Stream{Name: name, Kind: Embedded, Shards: EvenShards(shards), Retention: retention, Created: MillisOf(s.now())})
-	if KindOf(err) == Stale && err != nil {
+	if KindOf(err) == Stale {
 		err = Errorf(Exists, op, "Stream %s under account %s already exists.", name, s.Account)
 	}
 	return st, err
@@ -344,7 +344,7 @@ func (s *Service) Stream(ctx context.Context, p Principal, name StreamName) (Str
 		return Stream{}, err
 	}
 	st, err := s.Store.Stream(ctx, name)
-	if KindOf(err) == NotFound && err != nil {
+	if KindOf(err) == NotFound {
 		err = Errorf(NotFound, "describe stream", "Stream %s under account %s not found.", name, s.Account)
 	}
 	return st, err

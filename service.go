@@ -308,7 +308,7 @@ func (s *Service) DeleteDataset(ctx context.Context, p Principal, k DatasetKey) 
 			return Dataset{}, noDataset(op, k)
 		}
 		err = s.Store.Commit(ctx, v.Delete(s.writer(p, "")))
-		if KindOf(err) != Stale || err == nil {
+		if KindOf(err) != Stale {
 			return v.Dataset, err
 		}
 	}
