@@ -9,3 +9,11 @@ type Sink interface {
 	// batch again is harmless. Stale if the lease's epoch has passed.
 	Deliver(ctx context.Context, l Lease, batch []Entry) error
 }
+
+// Checkpointer is a sink that keeps its own checkpoint, in the same
+// transaction as what it was delivered.
+type Checkpointer interface {
+	// Checkpoint is the position of the last entry delivered of a shard, "" if
+	// there was none.
+	Checkpoint(ctx context.Context, s Shard) (Position, error)
+}

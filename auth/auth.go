@@ -1,0 +1,177 @@
+// Package auth proves who calls: developers by access keys, whose secrets are
+// kept sealed in the store, and identities by temporary credentials, which are
+// sealed in their own session token and stored nowhere.
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/base64"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"tributary"
+	"tributary/awswire"
+)
+
+// Auth checks signatures and issues credentials. Keys, Sealer and Account are
+// required.
+type Auth struct {
+	Keys    tributary.AccessKeys
+	Sealer  *tributary.Sealer
+	Account string            // of the developers
+	Region  func(string) bool // nil: any region may be signed for
+	Now     func() time.Time  // nil: time.Now
+
+	once     sync.Once
+	verifier *awswire.Verifier[tributary.Principal]
+
+	mu    sync.Mutex
+	known map[string]knownKey // opened a moment ago, by access key id
+}
+
+// knownKey is a developer's key as it was read from the store.
+type knownKey struct {
+	secret   string
+	disabled bool
+	read     time.Time
+}
+
+// knownFor is how long a key is not read again: a disabled key may be used for
+// so long.
+const knownFor = time.Second
+
+// mostKnown bounds the remembered keys.
+const mostKnown = 1024
+
+// credentialsLife is how long an identity's credentials are good.
+const credentialsLife = time.Hour
+
+func (a *Auth) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
+}
+
+// Authenticate proves who signed a request. Errors are of type *awswire.Fault,
+// or of Kind Unavailable if the store cannot be asked.
+func (a *Auth) Authenticate(r *http.Request, body []byte) (tributary.Principal, awswire.Scope, error) {
+	a.once.Do(func() {
+		a.verifier = &awswire.Verifier[tributary.Principal]{Lookup: a.lookup, Region: a.Region, Now: a.now}
+	})
+	return a.verifier.Verify(r, body)
+}
+
+func (a *Auth) lookup(ctx context.Context, id, token string) (string, tributary.Principal, error) {
+	if token != "" {
+		return a.openCredentials(id, token)
+	}
+	key, err := a.developerKey(ctx, id)
+	if err != nil {
+		return "", tributary.Principal{}, err
+	}
+	if key.disabled {
+		return "", tributary.Principal{}, tributary.Errorf(tributary.Denied, "authenticate", "The access key is disabled")
+	}
+	return key.secret, tributary.Principal{Account: a.Account, AccessKey: id}, nil
+}
+
+func (a *Auth) developerKey(ctx context.Context, id string) (knownKey, error) {
+	now := a.now()
+	a.mu.Lock()
+	key, ok := a.known[id]
+	a.mu.Unlock()
+	if ok && now.Sub(key.read) < knownFor && now.Sub(key.read) >= 0 {
+		return key, nil
+	}
+	stored, err := a.Keys.AccessKey(ctx, id)
+	if err != nil {
+		return knownKey{}, unavailable(err)
+	}
+	secret, err := a.Sealer.Open(keyContext(id), string(stored.Sealed))
+	if err != nil {
+		return knownKey{}, &tributary.Error{Kind: tributary.Internal, Op: "open access key", Err: err}
+	}
+	key = knownKey{secret: string(secret), disabled: stored.Disabled, read: now}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.known == nil || len(a.known) >= mostKnown {
+		a.known = map[string]knownKey{}
+	}
+	a.known[id] = key
+	return key, nil
+}
+
+// unavailable keeps an outage of the store from looking like a wrong key.
+func unavailable(err error) error {
+	if tributary.KindOf(err) == tributary.Unavailable {
+		return &awswire.Fault{Code: "ServiceUnavailableException", Status: http.StatusServiceUnavailable, Message: "The service is not available"}
+	}
+	return err
+}
+
+func keyContext(id string) string { return "access key\x00" + id }
+
+// NewAccessKey makes a developer's access key and stores it. The secret is
+// given this once.
+func (a *Auth) NewAccessKey(ctx context.Context) (awswire.Credentials, error) {
+	c := awswire.Credentials{AccessKeyID: "AKIA" + randomID(), SecretKey: randomSecret()}
+	err := a.Keys.PutAccessKey(ctx, tributary.AccessKey{
+		ID: c.AccessKeyID, Sealed: []byte(a.Sealer.Seal(keyContext(c.AccessKeyID), []byte(c.SecretKey))), Created: tributary.MillisOf(a.now()),
+	})
+	return c, err
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return b
+}
+
+func randomID() string     { return base32.StdEncoding.EncodeToString(random(10)) }
+func randomSecret() string { return base64.StdEncoding.EncodeToString(random(30)) }
+
+// sealed is what a session token holds.
+type sealed struct {
+	AccessKey, Secret string
+	Pool              tributary.PoolID
+	Identity          tributary.IdentityID
+	Until             int64 // Unix seconds
+}
+
+const credentialsContext = "identity credentials"
+
+// Issue makes temporary credentials of an identity, good for an hour.
+func (a *Auth) Issue(i tributary.Identity) (awswire.Credentials, time.Time, error) {
+	until := a.now().Add(credentialsLife).Truncate(time.Second)
+	c := awswire.Credentials{AccessKeyID: "ASIA" + randomID(), SecretKey: randomSecret()}
+	plain, err := json.Marshal(sealed{AccessKey: c.AccessKeyID, Secret: c.SecretKey, Pool: i.Pool, Identity: i.ID, Until: until.Unix()})
+	if err != nil {
+		return c, until, &tributary.Error{Kind: tributary.Internal, Op: "issue credentials", Err: err}
+	}
+	c.SessionToken = a.Sealer.Seal(credentialsContext, plain)
+	return c, until, nil
+}
+
+func (a *Auth) openCredentials(id, token string) (string, tributary.Principal, error) {
+	var s sealed
+	plain, err := a.Sealer.Open(credentialsContext, token)
+	if err == nil {
+		err = json.Unmarshal(plain, &s)
+	}
+	if err != nil {
+		return "", tributary.Principal{}, err
+	}
+	if s.AccessKey != id {
+		return "", tributary.Principal{}, tributary.Errorf(tributary.Denied, "authenticate", "The session token is of another access key")
+	}
+	if a.now().Unix() >= s.Until {
+		return "", tributary.Principal{}, &awswire.Fault{Code: "ExpiredTokenException", Status: http.StatusForbidden, Message: "The security token included in the request is expired"}
+	}
+	return s.Secret, tributary.Principal{AccessKey: id, Pool: s.Pool, Identity: s.Identity}, nil
+}

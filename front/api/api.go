@@ -1,0 +1,234 @@
+// Package api is the front with the server's own operations, under
+// /_tributary/v1/: what AWS has no operation for. REST-JSON, signing name
+// tributary, for developers. docs/api.md describes it.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"tributary"
+	"tributary/awswire"
+)
+
+// Name is the service's signing name.
+const Name = "tributary"
+
+// Prefix is what the paths of all operations begin with.
+const Prefix = "/_tributary/v1/"
+
+const maxBody = 1 << 20
+
+// Config says what the front stands on.
+type Config struct {
+	Service      *tributary.Service
+	Authenticate func(*http.Request, []byte) (tributary.Principal, awswire.Scope, error)
+	// Query runs one SELECT on the warehouse.
+	Query   func(ctx context.Context, sql string, maxRows int, timeout time.Duration) (*Table, error)
+	Log     *slog.Logger
+	Observe func(service, operation string, status int, took time.Duration)
+}
+
+// Table is the result of a query.
+type Table struct {
+	Columns []string
+	Types   []string // the warehouse's names of the columns' types
+	Rows    [][]any  // texts, numbers, truth values, nulls; anything else as text
+	Cut     bool     // there were more rows
+}
+
+type front struct{ Config }
+
+type (
+	op        = awswire.Operation[tributary.Principal]
+	principal = tributary.Principal
+)
+
+// New makes the front.
+func New(c Config) http.Handler {
+	f := &front{c}
+	return &awswire.Service[principal]{
+		Name: Name, Protocol: awswire.RESTJSON, Operations: f.operations(), Authenticate: c.Authenticate,
+		Fault: fault, MaxBody: maxBody, Log: c.Log, Observe: c.Observe,
+	}
+}
+
+func (f *front) operations() []op {
+	return []op{
+		{Name: "CreatePool", Method: "POST", Path: Prefix + "pools", Handle: awswire.Handler(f.createPool)},
+		{Name: "DescribePool", Method: "GET", Path: Prefix + "pools/{PoolId}", Handle: awswire.Handler(f.describePool)},
+		{Name: "SetPool", Method: "POST", Path: Prefix + "pools/{PoolId}", Handle: awswire.Handler(f.setPool)},
+		{Name: "CreateIdentity", Method: "POST", Path: Prefix + "pools/{PoolId}/identities", Handle: awswire.Handler(f.createIdentity)},
+		{Name: "Query", Method: "POST", Path: Prefix + "query", Handle: awswire.Handler(f.query)},
+	}
+}
+
+// faults is what each Kind is called on this wire.
+var faults = [...]struct {
+	code   string
+	status int
+}{
+	tributary.Internal:    {"InternalErrorException", http.StatusInternalServerError},
+	tributary.Invalid:     {"InvalidParameterException", http.StatusBadRequest},
+	tributary.NotFound:    {"ResourceNotFoundException", http.StatusNotFound},
+	tributary.Exists:      {"ResourceConflictException", http.StatusConflict},
+	tributary.Stale:       {"ConcurrentModificationException", http.StatusConflict},
+	tributary.Denied:      {"NotAuthorizedException", http.StatusForbidden},
+	tributary.Limit:       {"LimitExceededException", http.StatusBadRequest},
+	tributary.Throttled:   {"TooManyRequestsException", http.StatusTooManyRequests},
+	tributary.Busy:        {"TooManyRequestsException", http.StatusTooManyRequests},
+	tributary.Trigger:     {"InvalidLambdaFunctionOutputException", http.StatusBadRequest},
+	tributary.Unavailable: {"ServiceUnavailableException", http.StatusServiceUnavailable},
+}
+
+func fault(_ string, err error) *awswire.Fault {
+	kind := tributary.KindOf(err)
+	f := &awswire.Fault{Code: faults[kind].code, Status: faults[kind].status, Message: tributary.Message(err)}
+	if kind == tributary.Internal {
+		f.Message = "Internal error"
+	}
+	return f
+}
+
+// Limits are a pool's, on the wire. A limit that is absent, or 0, is AWS's.
+type Limits struct {
+	ValueBytes   int64 `json:",omitzero"`
+	DatasetBytes int64 `json:",omitzero"`
+	Records      int64 `json:",omitzero"`
+	Datasets     int64 `json:",omitzero"`
+}
+
+// Pool is an identity pool as these operations show it.
+type Pool struct {
+	PoolID               string `json:"PoolId"`
+	Name                 string
+	AllowUnauthenticated bool
+	Limits               Limits // in force
+}
+
+func showPool(p *tributary.Pool) *Pool {
+	return &Pool{PoolID: string(p.ID), Name: p.Name, AllowUnauthenticated: p.AllowUnauthenticated, Limits: Limits(p.Limits.Effective())}
+}
+
+func (l *Limits) read(into *tributary.Limits) error {
+	if l.ValueBytes < 0 || l.DatasetBytes < 0 || l.Records < 0 || l.Datasets < 0 {
+		return tributary.Errorf(tributary.Invalid, "read limits", "A limit must not be negative; 0 is AWS's limit")
+	}
+	*into = tributary.Limits(*l)
+	return nil
+}
+
+type createPoolIn struct {
+	PoolID               string `json:"PoolId"`
+	Name                 string
+	AllowUnauthenticated bool
+	Limits               Limits
+}
+
+func (f *front) createPool(ctx context.Context, p principal, in *createPoolIn) (*Pool, error) {
+	pool := tributary.Pool{ID: tributary.PoolID(in.PoolID), Name: in.Name, AllowUnauthenticated: in.AllowUnauthenticated}
+	if err := in.Limits.read(&pool.Limits); err != nil {
+		return nil, err
+	}
+	pool, err := f.Service.CreatePool(ctx, p, pool)
+	if err != nil {
+		return nil, err
+	}
+	return showPool(&pool), nil
+}
+
+type poolID struct{ id tributary.PoolID }
+
+func (in *poolID) Bind(p awswire.Params) error {
+	in.id = tributary.PoolID(p.Path("PoolId"))
+	return nil
+}
+
+func (f *front) describePool(ctx context.Context, p principal, in *poolID) (*Pool, error) {
+	pool, err := f.Service.Pool(ctx, p, in.id)
+	if err != nil {
+		return nil, err
+	}
+	return showPool(&pool), nil
+}
+
+// setPoolIn changes what it names.
+type setPoolIn struct {
+	poolID               `json:"-"`
+	AllowUnauthenticated *bool
+	ValueBytes           *int64
+	DatasetBytes         *int64
+	Records              *int64
+	Datasets             *int64
+}
+
+func (f *front) setPool(ctx context.Context, p principal, in *setPoolIn) (*Pool, error) {
+	pool, err := f.Service.ChangePool(ctx, p, in.id, func(pool *tributary.Pool) error {
+		limits := Limits(pool.Limits)
+		for _, change := range []struct {
+			to   *int64
+			from *int64
+		}{{&limits.ValueBytes, in.ValueBytes}, {&limits.DatasetBytes, in.DatasetBytes}, {&limits.Records, in.Records}, {&limits.Datasets, in.Datasets}} {
+			if change.from != nil {
+				*change.to = *change.from
+			}
+		}
+		if in.AllowUnauthenticated != nil {
+			pool.AllowUnauthenticated = *in.AllowUnauthenticated
+		}
+		return limits.read(&pool.Limits)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return showPool(&pool), nil
+}
+
+type createIdentityIn struct {
+	poolID     `json:"-"`
+	IdentityID string `json:"IdentityId"`
+}
+
+type identityOut struct {
+	PoolID     string `json:"PoolId"`
+	IdentityID string `json:"IdentityId"`
+}
+
+func (f *front) createIdentity(ctx context.Context, p principal, in *createIdentityIn) (*identityOut, error) {
+	i, err := f.Service.CreateIdentity(ctx, p, tributary.Identity{Pool: in.id, ID: tributary.IdentityID(in.IdentityID)})
+	if err != nil {
+		return nil, err
+	}
+	return &identityOut{PoolID: string(i.Pool), IdentityID: string(i.ID)}, nil
+}
+
+type queryIn struct {
+	SQL            string
+	MaxRows        int
+	TimeoutSeconds int
+}
+
+const (
+	defaultRows    = 10_000
+	mostRows       = 1_000_000
+	defaultTimeout = 30
+	longestTimeout = 600
+)
+
+func (f *front) query(ctx context.Context, p principal, in *queryIn) (*Table, error) {
+	if !p.Developer() {
+		return nil, tributary.Errorf(tributary.Denied, "query", "Queries need developer credentials")
+	}
+	if in.MaxRows == 0 {
+		in.MaxRows = defaultRows
+	}
+	if in.TimeoutSeconds == 0 {
+		in.TimeoutSeconds = defaultTimeout
+	}
+	if in.MaxRows < 1 || in.MaxRows > mostRows || in.TimeoutSeconds < 1 || in.TimeoutSeconds > longestTimeout {
+		return nil, tributary.Errorf(tributary.Invalid, "query", "MaxRows must be between 1 and %d, TimeoutSeconds between 1 and %d", mostRows, longestTimeout)
+	}
+	return f.Query(ctx, in.SQL, in.MaxRows, time.Duration(in.TimeoutSeconds)*time.Second)
+}
