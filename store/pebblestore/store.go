@@ -67,6 +67,7 @@ type Store struct {
 	dead chan struct{} // closed when the store has failed or was closed
 
 	failure atomic.Pointer[tributary.Error]
+	closed  atomic.Bool
 	room    room
 
 	stripes [stripes]stripe
@@ -235,8 +236,11 @@ func (s *Store) checkFormat() error {
 	return internal("write format", b.Commit(pebble.Sync))
 }
 
-// Close closes the store. Nobody may be using it.
+// Close closes the store. Nobody may be using it. A second call does nothing.
 func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
 	alive := s.fail(errClosed)
 	err := s.flushUsage()
 	if !alive {

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"tributary/awswire"
+	"tributary/front/api"
+)
+
+// serverFlags say which server a command talks to, and as whom.
+type serverFlags struct {
+	Server      string `default:"http://127.0.0.1:8080" help:"Address of the server." placeholder:"URL"`
+	Data        string `default:"data" help:"Data folder of the server, for its developer key." placeholder:"DIR"`
+	Credentials string `help:"File with a developer key, in the format of AWS shared credentials. Default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else AWS_SHARED_CREDENTIALS_FILE, else the file credentials of the data folder." placeholder:"FILE"`
+	Region      string `default:"us-east-1" help:"Region to sign for."`
+}
+
+// key finds the developer key.
+func (f *serverFlags) key(lookup func(string) (string, bool)) (awswire.Credentials, error) {
+	path := f.Credentials
+	if path == "" {
+		id, _ := lookup("AWS_ACCESS_KEY_ID")
+		secret, _ := lookup("AWS_SECRET_ACCESS_KEY")
+		if id != "" && secret != "" {
+			token, _ := lookup("AWS_SESSION_TOKEN")
+			return awswire.Credentials{AccessKeyID: id, SecretKey: secret, SessionToken: token}, nil
+		}
+		path, _ = lookup("AWS_SHARED_CREDENTIALS_FILE")
+	}
+	if path == "" {
+		path = filepath.Join(f.Data, credentialsName)
+	}
+	c, err := readCredentials(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return c, fmt.Errorf("no developer key in %s; say --credentials FILE or --data DIR of the server", path)
+	}
+	return c, err
+}
+
+// readCredentials reads the [default] profile of a shared credentials file.
+func readCredentials(path string) (awswire.Credentials, error) {
+	var c awswire.Credentials
+	f, err := os.Open(path)
+	if err != nil {
+		return c, err
+	}
+	defer func() { _ = f.Close() }()
+	profile := ""
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if strings.HasPrefix(line, "[") {
+			profile = strings.Trim(line, "[] ")
+		}
+		name, value, _ := strings.Cut(line, "=")
+		if profile != "default" {
+			continue
+		}
+		switch value = strings.TrimSpace(value); strings.TrimSpace(name) {
+		case "aws_access_key_id":
+			c.AccessKeyID = value
+		case "aws_secret_access_key":
+			c.SecretKey = value
+		case "aws_session_token":
+			c.SessionToken = value
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return c, err
+	}
+	if c.AccessKeyID == "" || c.SecretKey == "" {
+		return c, fmt.Errorf("%s has no key in its profile [default]", path)
+	}
+	return c, nil
+}
+
+// call calls one of the server's own operations.
+func (f *serverFlags) call(ctx context.Context, lookup func(string) (string, bool), method, path string, in, out any) error {
+	key, err := f.key(lookup)
+	if err != nil {
+		return err
+	}
+	var body []byte
+	if in != nil {
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.Server, "/")+api.Prefix+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	awswire.Sign(r, body, key, f.Region, api.Name, time.Now())
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return fmt.Errorf("%w (is the server running?)", err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return serverError(answer, text)
+	}
+	return json.Unmarshal(text, out)
+}
+
+func serverError(answer *http.Response, text []byte) error {
+	var said struct {
+		Message string `json:"message"`
+	}
+	if err := json.Unmarshal(text, &said); err != nil || said.Message == "" {
+		said.Message = answer.Status
+	}
+	if code := answer.Header.Get("X-Amzn-Errortype"); code != "" {
+		return fmt.Errorf("%s: %s", code, said.Message)
+	}
+	return errors.New(said.Message)
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"tributary/front/api"
+)
+
+type queryCmd struct {
+	serverFlags
+	Format  string `enum:"table,csv,json" default:"table" help:"table, csv or json."`
+	MaxRows int    `default:"10000" help:"Rows to print at most."`
+	Timeout int    `default:"30" help:"Seconds that the query may take."`
+	SQL     string `arg:"" name:"sql" help:"One SELECT, for example: SELECT * FROM cognito_current_state"`
+}
+
+// Run sends the query and prints its rows.
+func (c *queryCmd) Run(e *env) error {
+	in := map[string]any{"SQL": c.SQL, "MaxRows": c.MaxRows, "TimeoutSeconds": c.Timeout}
+	var t api.Table
+	if err := c.call(e.ctx, e.lookup, "POST", "query", in, &t); err != nil {
+		return err
+	}
+	if err := printTable(e.stdout, &t, c.Format); err != nil {
+		return err
+	}
+	if t.Cut {
+		_, _ = fmt.Fprintf(e.stderr, "tributary: only the first %d rows are shown; see --max-rows\n", len(t.Rows))
+	}
+	return nil
+}
+
+func printTable(w io.Writer, t *api.Table, format string) error {
+	switch format {
+	case "csv":
+		return printCSV(w, t)
+	case "json":
+		return printJSON(w, t)
+	}
+	tab := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	_, _ = fmt.Fprintln(tab, strings.Join(t.Columns, "\t"))
+	for _, row := range t.Rows {
+		cells := make([]string, len(row))
+		for i, v := range row {
+			cells[i] = printable(cell(v, "NULL"))
+		}
+		_, _ = fmt.Fprintln(tab, strings.Join(cells, "\t"))
+	}
+	return tab.Flush()
+}
+
+// printable keeps a value from breaking the table, or the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+func cell(v any, null string) string {
+	switch v := v.(type) {
+	case nil:
+		return null
+	case float64:
+		if v == float64(int64(v)) {
+			return fmt.Sprintf("%d", int64(v))
+		}
+	}
+	return fmt.Sprint(v)
+}
+
+func printCSV(w io.Writer, t *api.Table) error {
+	out := csv.NewWriter(w)
+	_ = out.Write(t.Columns) // the writer keeps its first error
+	for _, row := range t.Rows {
+		cells := make([]string, len(row))
+		for i, v := range row {
+			cells[i] = cell(v, "")
+		}
+		_ = out.Write(cells)
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// printJSON prints an array of objects, members in the order of the columns.
+func printJSON(w io.Writer, t *api.Table) error {
+	out := jsontext.NewEncoder(w, jsontext.Multiline(true), jsontext.AllowDuplicateNames(true))
+	tokens := []jsontext.Token{jsontext.BeginArray}
+	for _, row := range t.Rows {
+		tokens = append(tokens, jsontext.BeginObject)
+		for i, v := range row {
+			value, err := json.Marshal(v)
+			if err != nil {
+				return err
+			}
+			if err := writeTokens(out, append(tokens, jsontext.String(t.Columns[i]))); err != nil {
+				return err
+			}
+			if err := out.WriteValue(value); err != nil {
+				return err
+			}
+			tokens = tokens[:0]
+		}
+		tokens = append(tokens, jsontext.EndObject)
+	}
+	return writeTokens(out, append(tokens, jsontext.EndArray))
+}
+
+func writeTokens(out *jsontext.Encoder, tokens []jsontext.Token) error {
+	for _, t := range tokens {
+		if err := out.WriteToken(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}

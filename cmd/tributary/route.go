@@ -1,0 +1,59 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+
+	"tributary/awswire"
+	"tributary/front/api"
+	"tributary/front/cognitosync"
+)
+
+// fronts serve one port. A request is told apart by its X-Amz-Target, else by
+// its path; the signature's scope must then agree, which each front checks.
+type fronts struct {
+	sync     http.Handler
+	identity http.Handler
+	kinesis  http.Handler
+	api      http.Handler
+	payload  http.Handler
+	ops      http.Handler
+}
+
+const payloadPrefix = "/_tributary/payload/"
+
+// ServeHTTP sends a request to its front.
+func (f *fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	target, _, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	path := r.URL.EscapedPath()
+	switch {
+	case target == "AWSCognitoIdentityService":
+		f.identity.ServeHTTP(w, r)
+	case strings.HasPrefix(target, "Kinesis_"):
+		f.kinesis.ServeHTTP(w, r)
+	case strings.HasPrefix(path, api.Prefix):
+		f.api.ServeHTTP(w, r)
+	case strings.HasPrefix(path, payloadPrefix):
+		f.payload.ServeHTTP(w, r)
+	case path == "/healthz" || path == "/readyz" || path == "/metrics":
+		f.ops.ServeHTTP(w, r)
+	default:
+		f.byScope(r).ServeHTTP(w, r)
+	}
+}
+
+// byScope finds the front that a request was signed for: its error is then in
+// the shape that its client expects.
+func (f *fronts) byScope(r *http.Request) http.Handler {
+	scope, _ := awswire.ScopeOf(r)
+	switch scope.Service {
+	case "cognito-identity":
+		return f.identity
+	case "kinesis":
+		return f.kinesis
+	case api.Name:
+		return f.api
+	case cognitosync.Name:
+	}
+	return f.sync
+}

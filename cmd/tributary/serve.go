@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tributary"
+	"tributary/auth"
+	"tributary/awswire"
+	"tributary/front/api"
+	"tributary/front/cognitoidentity"
+	"tributary/front/cognitosync"
+	"tributary/front/kinesisapi"
+	"tributary/front/ops"
+	"tributary/front/payload"
+	"tributary/store/pebblestore"
+	"tributary/stream"
+	"tributary/warehouse"
+	"tributary/warehouse/duckdb"
+)
+
+type serveCmd struct {
+	Listen    string `default:"127.0.0.1:8080" help:"Address to listen on." placeholder:"HOST:PORT"`
+	Data      string `default:"data" help:"Folder for everything that is kept." placeholder:"DIR"`
+	PublicURL string `help:"URL by which readers reach the server, for links. Default: the listen address." placeholder:"URL"`
+
+	Region  string   `default:"us-east-1" help:"Region of new pools."`
+	Regions []string `help:"Regions that requests may be signed for. Default: any." placeholder:"REGION,..."`
+	Account string   `default:"000000000000" help:"The developers' account: 12 digits."`
+
+	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder, created at the first start." placeholder:"FILE"`
+	Shards        int    `default:"4" help:"Shards of the default log. Counts when the store is created."`
+	MinFree       string `default:"auto" help:"Free space of the disk below which writes are refused: a size or a percentage. auto: 1GiB or 5%%, whichever is less." placeholder:"SIZE"`
+
+	Warehouse       string   `enum:"duckdb,none" default:"duckdb" help:"Where the changes are kept for queries: duckdb or none."`
+	WarehouseMemory byteSize `default:"512MiB" help:"Memory that the warehouse may use." placeholder:"SIZE"`
+
+	StreamInlineLimit byteSize `default:"50KiB" help:"Size of a stream record from which on it carries a link instead of its records." placeholder:"SIZE"`
+	StrictSyncCount   bool     `help:"Refuse a LastSyncCount above the dataset's, as AWS does, instead of listing everything."`
+
+	Cache       byteSize      `default:"64MiB" help:"Memory for the store's blocks." placeholder:"SIZE"`
+	MemTable    byteSize      `default:"64MiB" help:"Memory for writes that are not in a table yet." placeholder:"SIZE"`
+	HeadCache   byteSize      `default:"32MiB" help:"Memory for datasets in use." placeholder:"SIZE"`
+	MemoryLimit byteSize      `default:"256MiB" help:"Go heap from which on garbage is collected eagerly." placeholder:"SIZE"`
+	Drain       time.Duration `default:"30s" help:"Time for requests under way to end at a stop."`
+	DebugListen string        `help:"Address for Go's profiling pages. Default: none." placeholder:"HOST:PORT"`
+	LogLevel    slog.Level    `default:"info" help:"debug, info, warn or error."`
+}
+
+// Run serves until the first signal.
+func (c *serveCmd) Run(e *env) error {
+	s, err := newServer(e.ctx, c, slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: c.LogLevel})))
+	if err != nil {
+		return err
+	}
+	s.greet(e.stdout)
+	return s.run(e.ctx)
+}
+
+// server is everything that runs, in the order in which it is opened.
+type server struct {
+	cfg  *serveCmd
+	log  *slog.Logger
+	fail chan error // the store has failed: stop
+
+	listener  net.Listener
+	sealer    *tributary.Sealer
+	store     *pebblestore.Store
+	auth      *auth.Auth
+	newKey    *awswire.Credentials // created by this start
+	service   *tributary.Service
+	warehouse warehouse.Warehouse // nil: none
+	missing   error               // why there is none although one was asked for
+	ops       *ops.Ops
+	http      *http.Server
+	pumps     []func(context.Context) error
+}
+
+// newServer opens everything, in named steps. What was opened is closed again
+// if a later step fails.
+func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
+	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
+	for _, step := range []func(context.Context) error{s.check, s.listen, s.openStore, s.openAuth, s.openWarehouse, s.buildFronts, s.buildPumps} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	return s, nil
+}
+
+var accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
+
+func (s *server) check(context.Context) error {
+	if !accountPattern.MatchString(s.cfg.Account) {
+		return fmt.Errorf("--account is %q, it must be 12 digits", s.cfg.Account)
+	}
+	if s.cfg.Shards < 1 || s.cfg.Shards > 1024 {
+		return fmt.Errorf("--shards is %d, it must be between 1 and 1024", s.cfg.Shards)
+	}
+	const leastInline, mostInline = 1 << 10, 10 << 20
+	if s.cfg.StreamInlineLimit < leastInline || s.cfg.StreamInlineLimit > mostInline {
+		return errors.New("--stream-inline-limit must be between 1KiB and 10MiB, Kinesis' own limit")
+	}
+	// The heap is small beside the store's own memory: collecting it less often
+	// is worth a fifth of the speed. The limit is the guard.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(int64(s.cfg.MemoryLimit))
+	return nil
+}
+
+func (s *server) listen(ctx context.Context) (err error) {
+	s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
+	return err
+}
+
+func (s *server) url() string { return "http://" + s.listener.Addr().String() }
+
+func (s *server) openStore(context.Context) error {
+	dir := filepath.Join(s.cfg.Data, "store")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	least, err := minFree(s.cfg.MinFree, dir)
+	if err != nil {
+		return err
+	}
+	s.store, err = pebblestore.Open(pebblestore.Config{
+		Dir: dir, Shards: s.cfg.Shards, MinFree: least, Log: s.log,
+		CacheSize: int64(s.cfg.Cache), MemTableSize: int64(s.cfg.MemTable), HeadCacheSize: int64(s.cfg.HeadCache),
+		Failed: func(cause error) {
+			s.log.Error("the store has failed, stopping; a restart goes on at what is durable", "err", cause)
+			select {
+			case s.fail <- cause:
+			default:
+			}
+		},
+	})
+	if tributary.KindOf(err) == tributary.Unavailable {
+		return errors.New(tributary.Message(err))
+	}
+	return err
+}
+
+const credentialsName = "credentials"
+
+func (s *server) openAuth(ctx context.Context) error {
+	master, err := masterKey(s.cfg.MasterKeyFile, s.cfg.Data)
+	if err != nil {
+		return err
+	}
+	if s.sealer, err = tributary.NewSealer(master); err != nil {
+		return err
+	}
+	s.auth = &auth.Auth{Keys: s.store, Sealer: s.sealer, Account: s.cfg.Account}
+	if len(s.cfg.Regions) > 0 {
+		s.auth.Region = func(region string) bool { return slices.Contains(s.cfg.Regions, region) }
+	}
+	s.service = &tributary.Service{
+		Store: s.store, Sealer: s.sealer, Region: s.cfg.Region, Account: s.cfg.Account,
+		StrictSyncCount: s.cfg.StrictSyncCount, Log: s.log,
+	}
+	keys, err := s.store.AccessKeys(ctx)
+	if err != nil || len(keys) > 0 {
+		return err
+	}
+	key, err := s.auth.NewAccessKey(ctx)
+	if err != nil {
+		return err
+	}
+	s.newKey = &key
+	return writeSecret(filepath.Join(s.cfg.Data, credentialsName), fmt.Sprintf(
+		"[default]\naws_access_key_id = %s\naws_secret_access_key = %s\nregion = %s\n", key.AccessKeyID, key.SecretKey, s.cfg.Region))
+}
+
+func (s *server) openWarehouse(ctx context.Context) error {
+	if s.cfg.Warehouse == "none" {
+		s.missing = tributary.Errorf(tributary.Unavailable, "query", "The server was started with --warehouse none")
+		return nil
+	}
+	w, err := duckdb.Open(ctx, duckdb.Config{Path: filepath.Join(s.cfg.Data, "warehouse.duckdb"), MemoryLimit: fmt.Sprintf("%dMiB", s.cfg.WarehouseMemory>>20)})
+	if errors.Is(err, duckdb.ErrNoCgo) {
+		s.log.Warn("there is no warehouse", "err", err)
+		s.missing = err
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.warehouse = w
+	return nil
+}
+
+func (s *server) publicURL() string {
+	if s.cfg.PublicURL != "" {
+		return strings.TrimSuffix(s.cfg.PublicURL, "/")
+	}
+	return s.url()
+}
+
+func (s *server) buildFronts(context.Context) error {
+	s.ops = ops.New(s.store.Ready)
+	links := &payload.Links{Sealer: s.sealer, PublicURL: s.publicURL(), Region: s.cfg.Region}
+	authenticate, observe := s.auth.Authenticate, s.ops.Observe
+	f := &fronts{
+		sync:     cognitosync.New(cognitosync.Config{Service: s.service, Authenticate: authenticate, Log: s.log, Observe: observe}),
+		identity: cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Issue: s.auth.Issue, Log: s.log, Observe: observe}),
+		kinesis: kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Link: links.Link,
+			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe}),
+		api:     api.New(api.Config{Service: s.service, Authenticate: authenticate, Query: s.query, Log: s.log, Observe: observe}),
+		payload: &payload.Handler{Log: s.store, Links: links},
+		ops:     s.ops,
+	}
+	s.http = &http.Server{
+		Handler: f, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// query runs a SELECT for the own API.
+func (s *server) query(ctx context.Context, sql string, maxRows int, timeout time.Duration) (*api.Table, error) {
+	if s.warehouse == nil {
+		return nil, s.missing
+	}
+	r, err := s.warehouse.Query(ctx, sql, warehouse.QueryLimits{Rows: maxRows, Timeout: timeout})
+	if err != nil {
+		return nil, err
+	}
+	return &api.Table{Columns: r.Columns, Types: r.Types, Rows: r.Rows, Cut: r.Cut}, nil
+}
+
+const warehouseGroup = "warehouse"
+
+func (s *server) buildPumps(context.Context) error {
+	owner, err := os.Hostname()
+	if err != nil {
+		owner = "server"
+	}
+	owner = fmt.Sprintf("%s/%d", owner, os.Getpid())
+	var groups []string
+	if s.warehouse != nil {
+		groups = append(groups, warehouseGroup)
+		p := &stream.Pump{Group: warehouseGroup, Owner: owner, Source: s.store, Leases: s.store, Sink: s.warehouse, Log: s.log,
+			Delivered: s.ops.Delivered(warehouseGroup), Failed: s.ops.Failed(warehouseGroup)}
+		s.pumps = append(s.pumps, p.Run)
+	}
+	r := &stream.Retention{Store: s.store, Groups: groups, Log: s.log}
+	s.pumps = append(s.pumps, s.service.Run, r.Run)
+	return nil
+}
+
+// run serves until ctx is done or the store fails. Then the fronts drain, the
+// pumps finish their batch and give up their leases, and the store closes last.
+func (s *server) run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var running sync.WaitGroup
+	for _, p := range s.pumps {
+		running.Go(func() {
+			if err := p(background); err != nil {
+				s.log.Error("background work ended", "err", err)
+			}
+		})
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+	s.serveDebug(background)
+	var err error
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping")
+	case err = <-s.fail:
+		// Nothing can be promised any more, and closing the store could wait
+		// for the disk for ever.
+		return fmt.Errorf("the store has failed: %w", err)
+	case err = <-served:
+	}
+	drain, cancel := context.WithTimeout(background, s.cfg.Drain)
+	defer cancel()
+	if drainErr := s.http.Shutdown(drain); drainErr != nil {
+		s.log.Warn("requests were cut off", "err", drainErr)
+		err = errors.Join(err, s.http.Close())
+	}
+	stop()
+	running.Wait()
+	return errors.Join(err, s.close())
+}
+
+func (s *server) serveDebug(ctx context.Context) {
+	if s.cfg.DebugListen == "" {
+		return
+	}
+	h := &http.Server{Addr: s.cfg.DebugListen, Handler: ops.Profiling(), ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { _ = h.Close() })
+	go func() {
+		if err := h.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("profiling pages are not served", "err", err)
+		}
+	}()
+}
+
+// close closes what is open, the store last.
+func (s *server) close() error {
+	var err error
+	if s.warehouse != nil {
+		err = s.warehouse.Close()
+	}
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	if s.listener != nil {
+		_ = s.listener.Close() // a second time, most often
+	}
+	return err
+}
