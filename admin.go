@@ -150,10 +150,13 @@ func (s *Service) DeletePool(ctx context.Context, p Principal, id PoolID) error 
 
 // PoolUsage gives a pool's figures to a developer.
 func (s *Service) PoolUsage(ctx context.Context, p Principal, id PoolID) (Usage, error) {
-	if _, err := s.Pool(ctx, p, id); err != nil {
+	pool, err := s.Pool(ctx, p, id)
+	if err != nil {
 		return Usage{}, err
 	}
-	return s.Store.PoolUsage(ctx, id)
+	u, err := s.Store.PoolUsage(ctx, id)
+	u.LastModified = max(u.LastModified, pool.Created)
+	return u, err
 }
 
 // SetStream says where a pool's changes go. An empty name keeps the one it has.

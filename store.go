@@ -68,7 +68,7 @@ type Datasets interface {
 	// identity does not exist or is of another pool.
 	View(ctx context.Context, key DatasetKey, records []string) (View, error)
 	// Datasets lists up to limit existing datasets of an identity above after,
-	// in the order of their names' bytes.
+	// in the order of their names' bytes; none if there is no such identity.
 	Datasets(ctx context.Context, identity IdentityID, after DatasetName, limit int) ([]Dataset, error)
 	// Records lists a dataset's records in (sync count, key) order. None for a
 	// dataset that does not exist.
@@ -92,7 +92,7 @@ type Streams interface {
 	// PutStream writes a stream and gives it as stored: a new one with its id
 	// and empty logs. Stale. Once it returns, a closed shard takes nothing more.
 	PutStream(ctx context.Context, s Stream) (Stream, error)
-	// DeleteStream forgets a stream and its log. NotFound; Exists while a pool
+	// DeleteStream forgets a stream, its log and its leases. NotFound; Exists while a pool
 	// routes to it.
 	DeleteStream(ctx context.Context, name StreamName) error
 }
@@ -159,6 +159,7 @@ type AccessKeys interface {
 type Usages interface {
 	// PoolUsage is NotFound if the pool is.
 	PoolUsage(ctx context.Context, pool PoolID) (Usage, error)
-	// CountSessions adds sync sessions to pools' figures.
+	// CountSessions adds sync sessions to pools' figures; those of pools that
+	// do not exist are dropped.
 	CountSessions(ctx context.Context, sessions map[PoolID]int64) error
 }

@@ -26,7 +26,7 @@ func (s *Store) Pool(_ context.Context, id tributary.PoolID) (tributary.Pool, er
 	s.routing.RLock()
 	defer s.routing.RUnlock()
 	if p := s.pools[id]; p != nil {
-		return *p, nil
+		return clonePool(p), nil
 	}
 	return tributary.Pool{}, noPool(id)
 }
@@ -41,10 +41,39 @@ func (s *Store) Pools(_ context.Context, above tributary.PoolID, limit int) ([]t
 	var out []tributary.Pool
 	for _, id := range slices.Sorted(maps.Keys(s.pools)) {
 		if id > above && len(out) < limit {
-			out = append(out, *s.pools[id])
+			out = append(out, clonePool(s.pools[id]))
 		}
 	}
 	return out, nil
+}
+
+// clonePool copies a pool, so that nothing is shared with who holds the copy.
+func clonePool(p *tributary.Pool) tributary.Pool {
+	out := *p
+	out.LoginProviders, out.Tags = maps.Clone(p.LoginProviders), maps.Clone(p.Tags)
+	out.OpenIDProviders, out.SAMLProviders = slices.Clone(p.OpenIDProviders), slices.Clone(p.SAMLProviders)
+	out.CognitoProviders, out.Push.ApplicationARNs = slices.Clone(p.CognitoProviders), slices.Clone(p.Push.ApplicationARNs)
+	out.AllowClassicFlow = cloneBool(p.AllowClassicFlow)
+	for i := range out.CognitoProviders {
+		c := &out.CognitoProviders[i]
+		c.ServerSideTokenCheck = cloneBool(c.ServerSideTokenCheck)
+	}
+	return out
+}
+
+func cloneBool(b *bool) *bool {
+	if b == nil {
+		return nil
+	}
+	out := *b
+	return &out
+}
+
+// own copies an identity for a caller.
+func (i *identity) own() tributary.Identity {
+	out := i.Identity
+	out.Logins = slices.Clone(i.Logins)
+	return out
 }
 
 // PutPool writes a pool if its revision is the stored one.
@@ -65,6 +94,7 @@ func (s *Store) PutPool(_ context.Context, p tributary.Pool) error {
 	if s.streams[p.Route()] == nil {
 		return tributary.Errorf(tributary.NotFound, op, "Stream %s does not exist", p.Stream.Name)
 	}
+	p = clonePool(&p)
 	p.Revision++
 	b := s.db.NewBatch()
 	defer b.Close()
@@ -134,7 +164,7 @@ func (s *Store) Identity(ctx context.Context, id tributary.IdentityID) (tributar
 	if who == nil {
 		return tributary.Identity{}, noIdentity(id)
 	}
-	return who.Identity, s.awaitPlaces(ctx, who.at)
+	return who.own(), s.awaitPlaces(ctx, who.at)
 }
 
 // Identities lists a pool's identities by id.
@@ -169,7 +199,8 @@ func (s *Store) Identities(ctx context.Context, pool tributary.PoolID, above tri
 }
 
 func loginKey(pool tributary.PoolID, l tributary.Login) []byte {
-	return textKey(tableLogin, string(pool), l.Provider, l.User)
+	// The provider's length keeps its name apart from the user's, whatever they hold.
+	return append(appendText(textKey(tableLogin, string(pool), ""), l.Provider), l.User...)
 }
 
 // FindLogin tells which identity a login is linked to.
@@ -200,6 +231,7 @@ func (s *Store) PutIdentity(_ context.Context, i tributary.Identity) error {
 		return err
 	}
 	next := &identity{Identity: i}
+	next.Logins = slices.Clone(i.Logins)
 	next.Datasets, next.Usage = 0, tributary.Usage{}
 	var revision int64
 	var logins []tributary.Login

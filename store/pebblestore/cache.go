@@ -51,9 +51,11 @@ func (st *stripe) forgetAll() {
 	st.identities, st.datasets, st.bytes = map[tributary.IdentityID]*identity{}, map[datasetID]*dataset{}, 0
 }
 
-func (s *Store) stripe(id tributary.IdentityID) *stripe {
-	return &s.stripes[maphash.String(stripeSeed, string(id))%stripes]
+func stripeOf(id tributary.IdentityID) int {
+	return int(maphash.String(stripeSeed, string(id)) % stripes)
 }
+
+func (s *Store) stripe(id tributary.IdentityID) *stripe { return &s.stripes[stripeOf(id)] }
 
 // identity reads an identity, nil if there is none. The stripe is locked.
 func (s *Store) identity(st *stripe, id tributary.IdentityID) (*identity, error) {

@@ -50,14 +50,14 @@ func (s *Store) look(key tributary.DatasetKey, records bool) (v tributary.View, 
 	if d.split && records {
 		snapshot = s.db.NewSnapshot()
 	}
-	v.Identity, v.Dataset = who.Identity, d.head
+	v.Identity, v.Dataset = who.own(), d.head
 	s.routing.RLock()
 	defer s.routing.RUnlock()
 	p := s.pools[key.Pool]
 	if p == nil {
 		return v, nil, nil, revised, errors.Join(noPool(key.Pool), closeSnapshot(snapshot))
 	}
-	v.Pool = *p
+	v.Pool = clonePool(p)
 	return v, d, snapshot, who.revision, nil
 }
 
@@ -103,13 +103,16 @@ func (s *Store) Records(ctx context.Context, key tributary.DatasetKey, g tributa
 	}
 	st := s.stripe(key.Identity)
 	st.mu.Lock()
-	d, err := s.dataset(st, key)
+	who, err := s.identity(st, key.Identity)
+	var d *dataset
 	var snapshot *pebble.Snapshot
-	if err == nil && d.split {
-		snapshot = s.db.NewSnapshot()
+	if err == nil && who != nil && who.Pool == key.Pool {
+		if d, err = s.dataset(st, key); err == nil && d.split {
+			snapshot = s.db.NewSnapshot()
+		}
 	}
 	st.mu.Unlock()
-	if err != nil {
+	if err != nil || d == nil {
 		return nil, err
 	}
 	var out []tributary.Record
@@ -185,10 +188,7 @@ func (s *Store) Datasets(ctx context.Context, id tributary.IdentityID, above tri
 	st := s.stripe(id)
 	st.mu.Lock()
 	who, err := s.identity(st, id)
-	if err == nil && who == nil {
-		err = noIdentity(id)
-	}
-	if err != nil {
+	if err != nil || who == nil {
 		st.mu.Unlock()
 		return nil, err
 	}

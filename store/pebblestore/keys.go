@@ -13,7 +13,7 @@ const (
 	tablePool     = 'p' // pool → JSON
 	tableIdentity = 'i' // identity → encoded identity with its usage
 	tableMember   = 'n' // pool 0 identity → nothing
-	tableLogin    = 'o' // pool 0 provider 0 user → identity
+	tableLogin    = 'o' // pool 0 provider with its length, user → identity
 	tableHead     = 'd' // identity 0 dataset → head, with its records while small
 	tableRecord   = 'r' // identity 0 dataset 0 key → record, of a split dataset
 	tableIndex    = 'x' // identity 0 dataset 0 sync count, key → 1 if a tombstone, of a split dataset

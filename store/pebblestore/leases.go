@@ -22,7 +22,9 @@ func (s *Store) Leases(_ context.Context, group string) ([]tributary.Lease, erro
 	err := scan(s.db, textKey(tableLease, group, ""), func(_, value []byte) error {
 		var l tributary.Lease
 		err := json.Unmarshal(value, &l)
-		out = append(out, l)
+		if l.Group == group { // a group's name may hold a zero byte
+			out = append(out, l)
+		}
 		return err
 	})
 	return out, internal("list leases", err)

@@ -136,34 +136,38 @@ func (s *Store) shard(id tributary.Shard) *shardLog {
 func (s *Store) applyEntry(b *pebble.Batch, log *shardLog, n uint64, e *tributary.Entry) error {
 	log.count(e.Change, n)
 	s.foldInto(b, log)
-	entries := b
-	if s.cfg.faults.splitBatch {
-		entries = s.db.NewBatch()
-	}
 	size := 128
-	if e.Change != nil {
-		for i := range e.Change.Records {
-			size += 64 + len(e.Change.Records[i].Key) + len(e.Change.Records[i].Value)
-		}
+	for i := range e.Change.Records {
+		size += 64 + len(e.Change.Records[i].Key) + len(e.Change.Records[i].Value)
 	}
-	set(entries, logKey(log.id, n), appendEntry(make([]byte, 0, size), e))
-	if entries != b {
-		if err := s.db.Apply(entries, pebble.NoSync); err != nil {
+	key, value := logKey(log.id, n), appendEntry(make([]byte, 0, size), e)
+	if s.cfg.faults.splitBatch {
+		if err := s.db.Set(key, value, pebble.NoSync); err != nil {
 			return err
 		}
+	} else {
+		set(b, key, value)
 	}
-	if s.cfg.faults.dropSync {
-		return s.advance(log, n, e, s.db.Apply(b, pebble.NoSync))
+	if err := s.apply(b); err != nil {
+		return err
 	}
-	return s.advance(log, n, e, s.db.ApplyNoSyncWait(b, pebble.Sync))
+	log.last, log.arrived = n, e.Arrived
+	return nil
 }
 
-func (s *Store) advance(log *shardLog, n uint64, e *tributary.Entry, err error) error {
+// apply applies a batch without waiting for the disk. A batch that cannot be
+// applied leaves the memory in doubt: the store has failed.
+func (s *Store) apply(b *pebble.Batch) error {
+	var err error
+	if s.cfg.faults.dropSync {
+		err = s.db.Apply(b, pebble.NoSync)
+	} else {
+		err = s.db.ApplyNoSyncWait(b, pebble.Sync)
+	}
 	if err != nil {
 		s.fail(err)
 		return s.alive()
 	}
-	log.last, log.arrived = n, e.Arrived
 	return nil
 }
 
@@ -292,61 +296,126 @@ func (s *Store) Trim(_ context.Context, id tributary.Shard, through tributary.Po
 	return nil
 }
 
-// Append adds snapshots and foreign records.
+// Append adds snapshots and foreign records, all of them or none.
 func (s *Store) Append(_ context.Context, stream tributary.StreamID, entries []tributary.Entry) ([]tributary.Position, error) {
-	if err := s.writable(); err != nil {
+	if err := s.writable(); err != nil || len(entries) == 0 {
 		return nil, err
 	}
-	positions := make([]tributary.Position, 0, len(entries))
-	var waits []func() error
-	var failed error
-	for i := range entries {
-		b := s.db.NewBatch()
-		log, n, err := s.stageEntry(b, stream, entries[i])
-		if err != nil {
-			failed = internal("append", errJoinClose(err, b))
-			break
+	b := s.db.NewBatch()
+	logs, positions, err := s.stageEntries(b, stream, entries)
+	if err != nil {
+		return nil, internal("append", errJoinClose(err, b))
+	}
+	// One wait is for the whole batch; the counts differ from log to log.
+	err = s.settle(b, logs[0].log, logs[0].n)
+	for _, l := range logs[1:] {
+		if err == nil {
+			l.log.settled(l.n)
 		}
-		positions = append(positions, tributary.PositionOf(log.id, n))
-		waits = append(waits, func() error { return s.settle(b, log, n) })
 	}
-	// What was applied before a failure is in the log, and must be settled.
-	for _, wait := range waits {
-		failed = errors.Join(failed, wait())
-	}
-	if failed != nil {
-		return nil, failed
-	}
-	return positions, nil
+	return positions, err
 }
 
-// stageEntry applies one snapshot or foreign record, in the order of locks of
-// a commit.
-func (s *Store) stageEntry(b *pebble.Batch, stream tributary.StreamID, e tributary.Entry) (*shardLog, uint64, error) {
-	hash := tributary.HashOf(e.PartitionKey())
-	if e.Kind == tributary.EntryForeign {
-		hash = e.Foreign.HashKey
-	} else {
-		st := s.stripe(e.Change.Key.Identity)
-		st.mu.Lock()
-		defer st.mu.Unlock()
-		d, err := s.dataset(st, e.Change.Key)
-		if err != nil {
-			return nil, 0, err
-		}
-		if d.head.Version != e.Change.Condition.Base {
-			return nil, 0, errStale
+// ending is where a log ends after a batch.
+type ending struct {
+	log *shardLog
+	n   uint64
+}
+
+// stageEntries applies snapshots and foreign records in one batch, in the
+// order of locks of a commit: identities, routing, shards.
+func (s *Store) stageEntries(b *pebble.Batch, stream tributary.StreamID, entries []tributary.Entry) ([]ending, []tributary.Position, error) {
+	defer s.lockIdentities(entries)()
+	for i := range entries {
+		if err := s.checkSnapshot(&entries[i]); err != nil {
+			return nil, nil, err
 		}
 	}
 	s.routing.RLock()
 	defer s.routing.RUnlock()
-	log := s.shardOf(stream, hash)
-	if log == nil {
-		return nil, 0, tributary.Errorf(tributary.NotFound, "append", "The stream does not exist")
+	logs := make([]*shardLog, len(entries))
+	for i := range entries {
+		if logs[i] = s.shardOf(stream, hashOf(&entries[i])); logs[i] == nil {
+			return nil, nil, tributary.Errorf(tributary.NotFound, "append", "The stream does not exist")
+		}
 	}
-	log.mu.Lock()
-	defer log.mu.Unlock()
-	e.Arrived = log.arrival(s.now())
-	n := log.last + 1
-	return log, n, s.applyEntry(b, log, n, &e)
+	defer lockLogs(logs)()
+	ends := map[*shardLog]uint64{}
+	var out []ending
+	positions := make([]tributary.Position, len(entries))
+	for i, log := range logs {
+		n := max(ends[log], log.last) + 1
+		ends[log] = n
+		positions[i] = tributary.PositionOf(log.id, n)
+		e := entries[i]
+		e.Arrived = log.arrival(s.now())
+		set(b, logKey(log.id, n), appendEntry(nil, &e))
+	}
+	now := s.now()
+	err := s.apply(b)
+	for log, n := range ends {
+		if err == nil {
+			log.last, log.arrived, log.usage.counted = n, log.arrival(now), n
+		}
+		out = append(out, ending{log, n})
+	}
+	return out, positions, err
+}
+
+func hashOf(e *tributary.Entry) tributary.HashKey {
+	if e.Kind == tributary.EntryForeign {
+		return e.Foreign.HashKey
+	}
+	return tributary.HashOf(e.PartitionKey())
+}
+
+// checkSnapshot refuses a snapshot of a dataset that has moved. The identity
+// is locked.
+func (s *Store) checkSnapshot(e *tributary.Entry) error {
+	if e.Kind == tributary.EntryForeign {
+		return nil
+	}
+	d, err := s.dataset(s.stripe(e.Change.Key.Identity), e.Change.Key)
+	if err == nil && d.head.Version != e.Change.Condition.Base {
+		err = errStale
+	}
+	return err
+}
+
+// lockIdentities locks the stripes of the identities that entries are of, in
+// the stripes' order.
+func (s *Store) lockIdentities(entries []tributary.Entry) (unlock func()) {
+	var needed [stripes]bool
+	for i := range entries {
+		if entries[i].Kind != tributary.EntryForeign {
+			needed[stripeOf(entries[i].Change.Key.Identity)] = true
+		}
+	}
+	for i, yes := range needed {
+		if yes {
+			s.stripes[i].mu.Lock()
+		}
+	}
+	return func() {
+		for i, yes := range needed {
+			if yes {
+				s.stripes[i].mu.Unlock()
+			}
+		}
+	}
+}
+
+// lockLogs locks logs of one stream, in the order of their numbers.
+func lockLogs(logs []*shardLog) (unlock func()) {
+	distinct := slices.Clone(logs)
+	slices.SortFunc(distinct, func(a, b *shardLog) int { return cmp.Compare(a.id.Number, b.id.Number) })
+	distinct = slices.Compact(distinct)
+	for _, l := range distinct {
+		l.mu.Lock()
+	}
+	return func() {
+		for _, l := range distinct {
+			l.mu.Unlock()
+		}
+	}
 }

@@ -48,6 +48,9 @@ func (s *Store) Stream(_ context.Context, name tributary.StreamName) (tributary.
 func clone(st *tributary.Stream) tributary.Stream {
 	out := *st
 	out.Shards = slices.Clone(st.Shards)
+	for i := range out.Shards {
+		out.Shards[i].Parents = slices.Clone(out.Shards[i].Parents)
+	}
 	return out
 }
 
@@ -101,7 +104,7 @@ func (s *Store) PutStream(_ context.Context, st tributary.Stream) (tributary.Str
 	st.Revision++
 	for i := range st.Shards {
 		r := &st.Shards[i]
-		if log := s.shards[tributary.Shard{Stream: st.ID, Number: r.Number}]; r.Closed && r.Last == "" && log != nil {
+		if log := s.shards[tributary.Shard{Stream: st.ID, Number: r.Number}]; r.Closed && r.Last == "" && log != nil && log.last > 0 {
 			r.Last = tributary.PositionOf(log.id, log.last) // nobody commits while the routing is locked
 		}
 	}
@@ -115,8 +118,12 @@ func (s *Store) PutStream(_ context.Context, st tributary.Stream) (tributary.Str
 	s.streams[st.ID] = &stored
 	for _, r := range st.Shards {
 		id := tributary.Shard{Stream: st.ID, Number: r.Number}
-		if s.shards[id] == nil {
+		switch log := s.shards[id]; {
+		case log == nil:
 			s.shards[id] = newShardLog(id)
+		case r.Closed:
+			// The write came after all of the shard's entries, and is durable.
+			log.settled(log.last)
 		}
 	}
 	return st, nil

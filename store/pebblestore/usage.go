@@ -116,11 +116,10 @@ func (s *Store) flushUsage() error {
 
 // PoolUsage adds up the shards' shares of a pool's figures.
 func (s *Store) PoolUsage(ctx context.Context, pool tributary.PoolID) (tributary.Usage, error) {
-	p, err := s.Pool(ctx, pool)
-	if err != nil {
+	if _, err := s.Pool(ctx, pool); err != nil {
 		return tributary.Usage{}, err
 	}
-	out := tributary.Usage{LastModified: p.Created}
+	var out tributary.Usage
 	ids, err := s.Shards(ctx)
 	if err != nil {
 		return tributary.Usage{}, err
@@ -162,11 +161,16 @@ func (s *Store) CountSessions(_ context.Context, sessions map[tributary.PoolID]i
 	if err := s.writable(); err != nil {
 		return err
 	}
+	s.routing.RLock()
+	defer s.routing.RUnlock()
 	s.records.Lock()
 	defer s.records.Unlock()
 	b := s.db.NewBatch()
 	defer b.Close()
 	for pool, add := range sessions {
+		if s.pools[pool] == nil {
+			continue // deleted meanwhile
+		}
 		n, err := s.sessions(pool)
 		if err != nil {
 			return err
