@@ -31,8 +31,10 @@ type Pump struct {
 	// first entry was seen.
 	MaxBytes int
 	Linger   time.Duration
-	Log      *slog.Logger     // nil: no log
-	Now      func() time.Time // nil: time.Now
+	// Retry is the wait after a failure (0: 100 ms), doubled up to 10 s.
+	Retry time.Duration
+	Log   *slog.Logger     // nil: no log
+	Now   func() time.Time // nil: time.Now
 	// Delivered, if set, hears of every batch and of the arrival of its last entry.
 	Delivered func(s tributary.Shard, entries int, last tributary.Millis)
 	// Failed, if set, hears of every delivery that failed.
@@ -42,7 +44,7 @@ type Pump struct {
 const (
 	lookEvery = 250 * time.Millisecond // for shards that are new
 	renewTime = tributary.LeaseTime / 3
-	firstWait = 100 * time.Millisecond // after a failure; doubled up to lastWait
+	firstWait = 100 * time.Millisecond
 	lastWait  = 10 * time.Second
 )
 
@@ -105,14 +107,18 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // carry serves one shard until it is gone or ctx is done.
 func (p *Pump) carry(ctx context.Context, s tributary.Shard) {
-	wait := firstWait
+	first := p.Retry
+	if first == 0 {
+		first = firstWait
+	}
+	wait := first
 	for ctx.Err() == nil {
 		delivered, err := p.hold(ctx, s)
 		if tributary.KindOf(err) == tributary.NotFound || ctx.Err() != nil {
 			return
 		}
 		if delivered {
-			wait = firstWait
+			wait = first
 		}
 		if err != nil {
 			p.log().Error("pump failed, will try again", "group", p.Group, "shard", s.String(), "in", wait, "err", err)

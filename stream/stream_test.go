@@ -1,0 +1,358 @@
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tributary"
+	"tributary/store/pebblestore"
+	"tributary/stream"
+)
+
+const pool = tributary.PoolID("us-east-1:00000000-0000-4000-8000-000000000001")
+
+// world is a store in memory with a service on top of it and a clock.
+type world struct {
+	*testing.T
+	store   *pebblestore.Store
+	service *tributary.Service
+	mu      sync.Mutex
+	clock   time.Time
+}
+
+var developer = tributary.Principal{Account: "000000000000", AccessKey: "test"}
+
+func newWorld(t *testing.T) *world {
+	w := &world{T: t, clock: time.Unix(1_790_000_000, 0)}
+	s, err := pebblestore.Open(pebblestore.Config{Dir: "store", FS: vfs.NewMem(), Now: w.now})
+	w.check(err)
+	t.Cleanup(func() { w.check(s.Close()) })
+	sealer, err := tributary.NewSealer(make([]byte, tributary.MasterKeyLength))
+	w.check(err)
+	w.store, w.service = s, &tributary.Service{Store: s, Sealer: sealer, Now: w.now, Account: developer.Account}
+	_, err = w.service.CreatePool(t.Context(), developer, tributary.Pool{ID: pool, Name: "test"})
+	w.check(err)
+	return w
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clock
+}
+
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clock = w.clock.Add(d)
+}
+
+func (w *world) check(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func identity(n int) tributary.IdentityID {
+	return tributary.IdentityID(fmt.Sprintf("us-east-1:00000000-0000-4000-8000-%012x", n))
+}
+
+// write makes changes of identities, round by round.
+func (w *world) write(identities, rounds int) {
+	w.Helper()
+	for n := range identities {
+		if _, err := w.service.CreateIdentity(w.Context(), developer, tributary.Identity{ID: identity(n), Pool: pool}); err != nil && tributary.KindOf(err) != tributary.Exists {
+			w.Fatal(err)
+		}
+	}
+	for range rounds {
+		for n := range identities {
+			k := tributary.DatasetKey{Pool: pool, Identity: identity(n), Dataset: "d"}
+			l, err := w.service.ListRecords(w.Context(), developer, k, tributary.ListQuery{})
+			w.check(err)
+			_, err = w.service.UpdateRecords(w.Context(), developer, k, tributary.Update{SessionToken: l.SessionToken,
+				Patches: []tributary.Patch{{Key: "k", Value: "v", SyncCount: l.SyncCount}}})
+			w.check(err)
+		}
+	}
+}
+
+// recorder is a sink that keeps what it is given, and fails as it is told.
+type recorder struct {
+	mu      sync.Mutex
+	got     map[tributary.Shard][]tributary.Entry
+	fail    func(call int) error // asked before a batch is taken
+	lose    func(call int) error // asked after
+	calls   int
+	changed chan struct{}
+}
+
+func newRecorder() *recorder {
+	return &recorder{got: map[tributary.Shard][]tributary.Entry{}, changed: make(chan struct{}, 1)}
+}
+
+func (r *recorder) Deliver(_ context.Context, l tributary.Lease, batch []tributary.Entry) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls++
+	if r.fail != nil {
+		if err := r.fail(r.calls); err != nil {
+			return err
+		}
+	}
+	r.got[l.Shard] = append(r.got[l.Shard], batch...)
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+	if r.lose != nil {
+		return r.lose(r.calls)
+	}
+	return nil
+}
+
+// distinct counts the entries, repeats left out, and checks their order.
+func (r *recorder) distinct(t *testing.T) (entries, repeats int) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for shard, list := range r.got {
+		seen := map[tributary.Position]bool{}
+		var last tributary.Position
+		for _, e := range list {
+			if seen[e.Position] {
+				repeats++
+				continue
+			}
+			if e.Position < last {
+				t.Errorf("shard %s: %s was delivered for the first time after %s", shard, e.Position, last)
+			}
+			seen[e.Position], last = true, e.Position
+			entries++
+		}
+	}
+	return entries, repeats
+}
+
+// await waits until so many entries are there.
+func (r *recorder) await(t *testing.T, n int) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		if have, _ := r.distinct(t); have >= n {
+			return
+		}
+		select {
+		case <-r.changed:
+		case <-deadline:
+			have, _ := r.distinct(t)
+			t.Fatalf("%d entries were delivered, want %d", have, n)
+		}
+	}
+}
+
+func (w *world) pump(sink tributary.Sink) *stream.Pump {
+	return &stream.Pump{Group: "test", Owner: "one", Source: w.store, Leases: w.store, Sink: sink, Linger: time.Millisecond, Retry: time.Millisecond, Now: w.now}
+}
+
+// start runs a pump and gives a function that stops it.
+func start(t *testing.T, p *stream.Pump) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func TestPump(t *testing.T) {
+	t.Run("DeliversAll", func(t *testing.T) {
+		w, r := newWorld(t), newRecorder()
+		w.write(8, 2)
+		stop := start(t, w.pump(r))
+		r.await(t, 16)
+		w.write(8, 3) // while it waits
+		r.await(t, 40)
+		stop()
+		if n, repeats := r.distinct(t); n != 40 || repeats != 0 {
+			t.Errorf("%d entries and %d repeats were delivered", n, repeats)
+		}
+	})
+	t.Run("ResumesWhereItStopped", func(t *testing.T) {
+		w, first, second := newWorld(t), newRecorder(), newRecorder()
+		w.write(4, 2)
+		stop := start(t, w.pump(first))
+		first.await(t, 8)
+		stop()
+		w.write(4, 1)
+		p := w.pump(second)
+		p.Owner = "two" // the leases were given back
+		start(t, p)
+		second.await(t, 4)
+		if n, _ := second.distinct(t); n != 4 {
+			t.Errorf("%d entries were delivered to the second pump, want 4", n)
+		}
+	})
+	t.Run("FindsNewStreams", func(t *testing.T) {
+		w, r := newWorld(t), newRecorder()
+		start(t, w.pump(r))
+		w.write(2, 1)
+		r.await(t, 2)
+		_, err := w.service.CreateStream(t.Context(), developer, "s", 2, 0)
+		w.check(err)
+		_, err = w.service.ChangePool(t.Context(), developer, pool, func(p *tributary.Pool) error {
+			return w.service.SetStream(t.Context(), p, "s", "", true)
+		})
+		w.check(err)
+		w.write(2, 1)
+		r.await(t, 4)
+		w.check(w.service.DeleteStream(t.Context(), developer, "s"))
+		w.write(2, 1)
+		r.await(t, 6)
+	})
+}
+
+func TestPumpFailures(t *testing.T) {
+	boom := errors.New("boom")
+	every := func(n int) func(int) error {
+		return func(call int) error {
+			if call%n != 0 {
+				return boom
+			}
+			return nil
+		}
+	}
+	for _, c := range []struct {
+		name       string
+		fail, lose func(int) error
+		repeats    bool
+	}{
+		{"Refused", every(3), nil, false},
+		{"TakenButToldFailed", nil, every(2), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, r := newWorld(t), newRecorder()
+			r.fail, r.lose = c.fail, c.lose
+			w.write(8, 3)
+			failures := make(chan error, 1000)
+			p := w.pump(r)
+			p.MaxBytes = 1 // an entry a batch
+			p.Failed = func(_ tributary.Shard, err error) { failures <- err }
+			stop := start(t, p)
+			r.await(t, 24)
+			stop()
+			if n, repeats := r.distinct(t); n != 24 || repeats > 0 != c.repeats {
+				t.Errorf("%d entries and %d repeats were delivered", n, repeats)
+			}
+			if err := <-failures; !errors.Is(err, boom) {
+				t.Errorf("the failure was told as %v", err)
+			}
+		})
+	}
+}
+
+// TestPumpLease runs two pumps of one group: each shard has one owner at a
+// time, and the other takes over when the owner does not renew.
+func TestPumpLease(t *testing.T) {
+	w, first, second := newWorld(t), newRecorder(), newRecorder()
+	w.write(8, 1)
+	start(t, w.pump(first))
+	first.await(t, 8)
+	other := w.pump(second)
+	other.Owner = "two"
+	start(t, other)
+	w.write(8, 1)
+	first.await(t, 16)
+	if n, _ := second.distinct(t); n != 0 {
+		t.Errorf("%d entries went to a pump without the lease", n)
+	}
+}
+
+func TestRetention(t *testing.T) {
+	const retention = time.Hour
+	setup := func(t *testing.T) *world {
+		w := newWorld(t)
+		_, err := w.service.CreateStream(t.Context(), developer, "s", 1, retention)
+		w.check(err)
+		_, err = w.service.ChangePool(t.Context(), developer, pool, func(p *tributary.Pool) error {
+			return w.service.SetStream(t.Context(), p, "s", "", true)
+		})
+		w.check(err)
+		w.write(2, 2)
+		w.pass(2 * retention)
+		w.write(2, 1)
+		return w
+	}
+	// left counts what the stream still holds.
+	left := func(w *world) int {
+		s, err := w.store.Stream(w.Context(), "s")
+		w.check(err)
+		entries, err := w.store.Read(w.Context(), tributary.Shard{Stream: s.ID}, "", 1<<20)
+		w.check(err)
+		return len(entries)
+	}
+	t.Run("ByAge", func(t *testing.T) {
+		w := setup(t)
+		w.check((&stream.Retention{Store: w.store, Now: w.now}).Trim(t.Context()))
+		if n := left(w); n != 2 {
+			t.Errorf("%d entries are left, want 2", n)
+		}
+	})
+	t.Run("WaitsForGroups", func(t *testing.T) {
+		w := setup(t)
+		r := &stream.Retention{Store: w.store, Groups: []string{"test"}, Now: w.now}
+		w.check(r.Trim(t.Context()))
+		if n := left(w); n != 6 {
+			t.Errorf("%d entries are left before they were delivered, want 6", n)
+		}
+		sink := newRecorder()
+		stop := start(t, w.pump(sink))
+		sink.await(t, 6)
+		stop()
+		w.check(r.Trim(t.Context()))
+		if n := left(w); n != 2 {
+			t.Errorf("%d entries are left after they were delivered, want 2", n)
+		}
+	})
+	t.Run("NotForEver", func(t *testing.T) {
+		w := setup(t)
+		w.pass(30 * 24 * time.Hour)
+		w.check((&stream.Retention{Store: w.store, Groups: []string{"test"}, Now: w.now}).Trim(t.Context()))
+		if n := left(w); n != 0 {
+			t.Errorf("%d entries are left of a backlog beyond its limit", n)
+		}
+	})
+	t.Run("DefaultLog", func(t *testing.T) {
+		w := newWorld(t)
+		w.write(4, 1)
+		sink := newRecorder()
+		stop := start(t, w.pump(sink))
+		sink.await(t, 4)
+		stop()
+		w.pass(time.Second)
+		w.check((&stream.Retention{Store: w.store, Groups: []string{"test"}, Now: w.now}).Trim(t.Context()))
+		shards, err := w.store.Shards(t.Context())
+		w.check(err)
+		for _, s := range shards {
+			if entries, err := w.store.Read(t.Context(), s, "", 1<<20); err != nil || len(entries) > 0 {
+				t.Errorf("shard %s still holds %d entries, %v", s, len(entries), err)
+			}
+		}
+		if !slices.ContainsFunc(shards, func(s tributary.Shard) bool { return s.Stream == tributary.DefaultStream }) {
+			t.Error("the default log has no shards")
+		}
+	})
+}
