@@ -99,13 +99,17 @@ func (r *Retention) trim(ctx context.Context, s tributary.Shard, keep time.Durat
 	if err != nil {
 		return err
 	}
+	horizon, err := r.Store.Find(ctx, s, 0)
+	if err != nil {
+		return err
+	}
 	if overdue > through {
 		through = overdue
-		if r.Log != nil {
+		if through > horizon && r.Log != nil {
 			r.Log.Error("entries were dropped that a sink has not got", "shard", s.String(), "through", through)
 		}
 	}
-	if through == "" {
+	if through <= horizon {
 		return nil
 	}
 	return r.Store.Trim(ctx, s, through)

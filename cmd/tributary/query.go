@@ -7,10 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-
-	"tributary/front/api"
 )
 
 type queryCmd struct {
@@ -24,7 +21,7 @@ type queryCmd struct {
 // Run sends the query and prints its rows.
 func (c *queryCmd) Run(e *env) error {
 	in := map[string]any{"SQL": c.SQL, "MaxRows": c.MaxRows, "TimeoutSeconds": c.Timeout}
-	var t api.Table
+	var t table
 	if err := c.call(e.ctx, e.lookup, "POST", "query", in, &t); err != nil {
 		return err
 	}
@@ -37,7 +34,14 @@ func (c *queryCmd) Run(e *env) error {
 	return nil
 }
 
-func printTable(w io.Writer, t *api.Table, format string) error {
+// table is api.Table with its values as they came: a number keeps its digits.
+type table struct {
+	Columns []string
+	Rows    [][]jsontext.Value
+	Cut     bool
+}
+
+func printTable(w io.Writer, t *table, format string) error {
 	switch format {
 	case "csv":
 		return printCSV(w, t)
@@ -66,19 +70,21 @@ func printable(s string) string {
 	}, s)
 }
 
-func cell(v any, null string) string {
-	switch v := v.(type) {
-	case nil:
+// cell is a value as text.
+func cell(v jsontext.Value, null string) string {
+	switch v.Kind() {
+	case 'n':
 		return null
-	case float64:
-		if v == float64(int64(v)) {
-			return fmt.Sprintf("%d", int64(v))
+	case '"':
+		text, err := jsontext.AppendUnquote(nil, v)
+		if err == nil {
+			return string(text)
 		}
 	}
-	return fmt.Sprint(v)
+	return v.String()
 }
 
-func printCSV(w io.Writer, t *api.Table) error {
+func printCSV(w io.Writer, t *table) error {
 	out := csv.NewWriter(w)
 	_ = out.Write(t.Columns) // the writer keeps its first error
 	for _, row := range t.Rows {
@@ -93,20 +99,16 @@ func printCSV(w io.Writer, t *api.Table) error {
 }
 
 // printJSON prints an array of objects, members in the order of the columns.
-func printJSON(w io.Writer, t *api.Table) error {
+func printJSON(w io.Writer, t *table) error {
 	out := jsontext.NewEncoder(w, jsontext.Multiline(true), jsontext.AllowDuplicateNames(true))
 	tokens := []jsontext.Token{jsontext.BeginArray}
 	for _, row := range t.Rows {
 		tokens = append(tokens, jsontext.BeginObject)
 		for i, v := range row {
-			value, err := json.Marshal(v)
-			if err != nil {
-				return err
-			}
 			if err := writeTokens(out, append(tokens, jsontext.String(t.Columns[i]))); err != nil {
 				return err
 			}
-			if err := out.WriteValue(value); err != nil {
+			if err := out.WriteValue(v); err != nil {
 				return err
 			}
 			tokens = tokens[:0]

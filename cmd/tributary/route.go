@@ -6,7 +6,8 @@ import (
 
 	"tributary/awswire"
 	"tributary/front/api"
-	"tributary/front/cognitosync"
+	"tributary/front/cognitoidentity"
+	"tributary/front/payload"
 )
 
 // fronts serve one port. A request is told apart by its X-Amz-Target, else by
@@ -20,8 +21,6 @@ type fronts struct {
 	ops      http.Handler
 }
 
-const payloadPrefix = "/_tributary/payload/"
-
 // ServeHTTP sends a request to its front.
 func (f *fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target, _, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
@@ -33,7 +32,7 @@ func (f *fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.kinesis.ServeHTTP(w, r)
 	case strings.HasPrefix(path, api.Prefix):
 		f.api.ServeHTTP(w, r)
-	case strings.HasPrefix(path, payloadPrefix):
+	case strings.HasPrefix(path, payload.Prefix):
 		f.payload.ServeHTTP(w, r)
 	case path == "/healthz" || path == "/readyz" || path == "/metrics":
 		f.ops.ServeHTTP(w, r)
@@ -47,13 +46,12 @@ func (f *fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *fronts) byScope(r *http.Request) http.Handler {
 	scope, _ := awswire.ScopeOf(r)
 	switch scope.Service {
-	case "cognito-identity":
+	case cognitoidentity.Name:
 		return f.identity
 	case "kinesis":
 		return f.kinesis
 	case api.Name:
 		return f.api
-	case cognitosync.Name:
 	}
-	return f.sync
+	return f.sync // cognito-sync, and what was not signed
 }

@@ -190,8 +190,7 @@ func (s *server) openWarehouse(ctx context.Context) error {
 		return nil
 	}
 	w, err := duckdb.Open(ctx, duckdb.Config{Path: filepath.Join(s.cfg.Data, "warehouse.duckdb"), MemoryLimit: fmt.Sprintf("%dMiB", s.cfg.WarehouseMemory>>20)})
-	if errors.Is(err, duckdb.ErrNoCgo) {
-		s.log.Warn("there is no warehouse", "err", err)
+	if err != nil && !duckdb.Available {
 		s.missing = err
 		return nil
 	}
@@ -219,7 +218,7 @@ func (s *server) buildFronts(context.Context) error {
 		kinesis: kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Link: links.Link,
 			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe}),
 		api:     api.New(api.Config{Service: s.service, Authenticate: authenticate, Query: s.query, Log: s.log, Observe: observe}),
-		payload: &payload.Handler{Log: s.store, Links: links},
+		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},
 		ops:     s.ops,
 	}
 	s.http = &http.Server{
@@ -234,7 +233,7 @@ func (s *server) query(ctx context.Context, sql string, maxRows int, timeout tim
 	if s.warehouse == nil {
 		return nil, s.missing
 	}
-	r, err := s.warehouse.Query(ctx, sql, warehouse.QueryLimits{Rows: maxRows, Timeout: timeout})
+	r, err := s.warehouse.Query(ctx, sql, warehouse.QueryLimits{Rows: maxRows, Time: timeout})
 	if err != nil {
 		return nil, err
 	}
