@@ -1,0 +1,83 @@
+package storetest
+
+import (
+	"cmp"
+	"slices"
+
+	"tributary"
+)
+
+func keyCases() []testCase {
+	return []testCase{
+		{"Fields", keyFields},
+		{"Stale", keyStale},
+		{"List", keyList},
+		{"NothingShared", keyNothingShared},
+	}
+}
+
+const developerKey = "AKIAIOSFODNN7EXAMPLE"
+
+func keyFields(k *kit) {
+	ctx := k.Context()
+	_, err := k.s.AccessKey(ctx, developerKey)
+	k.kind(err, tributary.NotFound)
+	want := tributary.AccessKey{ID: developerKey, Sealed: []byte("\x00\xffsealed"), Created: epoch, Disabled: true}
+	k.ok(k.s.PutAccessKey(ctx, want))
+	want.Revision = 1
+	a := got(k.s.AccessKey(ctx, developerKey))(k)
+	k.same("access key", accessKeyText(&a), accessKeyText(&want))
+	want.Sealed, want.Created, want.Disabled = nil, epoch, false
+	k.ok(k.s.PutAccessKey(ctx, want))
+	want.Revision = 2
+	a = got(k.s.AccessKey(ctx, developerKey))(k)
+	k.same("access key put again", accessKeyText(&a), accessKeyText(&want))
+	_, err = k.s.AccessKey(ctx, "akiaiosfodnn7example")
+	k.kind(err, tributary.NotFound)
+}
+
+func keyStale(k *kit) {
+	ctx := k.Context()
+	k.kind(k.s.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey, Revision: 1}), tributary.Stale)
+	_, err := k.s.AccessKey(ctx, developerKey)
+	k.kind(err, tributary.NotFound)
+	k.ok(k.s.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey, Sealed: []byte("1")}))
+	k.ok(k.s.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey, Sealed: []byte("2"), Revision: 1}))
+	for _, revision := range []int64{0, 1, 3, -1} {
+		k.kind(k.s.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey, Sealed: []byte("3"), Revision: revision}), tributary.Stale)
+	}
+	if a := got(k.s.AccessKey(ctx, developerKey))(k); string(a.Sealed) != "2" || a.Revision != 2 {
+		k.Fatalf("after stale puts the key is %s", accessKeyText(&a))
+	}
+}
+
+func keyList(k *kit) {
+	if list := got(k.s.AccessKeys(k.Context()))(k); len(list) != 0 {
+		k.Fatalf("an empty store has %d keys", len(list))
+	}
+	var want []tributary.AccessKey
+	for _, id := range []string{"AKIA", "AKIA0", "AKIAa", "AKIA-", "akia", "B"} {
+		a := tributary.AccessKey{ID: id, Sealed: []byte(id), Created: epoch}
+		k.ok(k.s.PutAccessKey(k.Context(), a))
+		a.Revision = 1
+		want = append(want, a)
+	}
+	list := got(k.s.AccessKeys(k.Context()))(k)
+	byID := func(a, b tributary.AccessKey) int { return cmp.Compare(a.ID, b.ID) }
+	slices.SortFunc(list, byID)
+	slices.SortFunc(want, byID)
+	k.same("access keys", texts(list, accessKeyText), texts(want, accessKeyText))
+}
+
+func keyNothingShared(k *kit) {
+	in := tributary.AccessKey{ID: developerKey, Sealed: []byte("sealed"), Created: epoch}
+	k.ok(k.s.PutAccessKey(k.Context(), in))
+	in.Sealed[0] = 'X'
+	for range 2 {
+		a, list := got(k.s.AccessKey(k.Context(), developerKey))(k), got(k.s.AccessKeys(k.Context()))(k)
+		if string(a.Sealed) != "sealed" || string(list[0].Sealed) != "sealed" {
+			k.Fatalf("the key became %q, %q", a.Sealed, list[0].Sealed)
+		}
+		a.Sealed[0], list[0].Sealed[0] = 'X', 'X'
+	}
+}

@@ -1,0 +1,347 @@
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"tributary"
+)
+
+// Checks say what [Verify] is to expect of a store.
+type Checks struct {
+	// Lost: streams that held changes have been deleted.
+	Lost bool
+	// Usage: wait until the pools' figures equal what the pools hold.
+	Usage bool
+}
+
+// CheckConsistent fails t unless [Verify] is content.
+func CheckConsistent(t testing.TB, s tributary.Store, c Checks) {
+	t.Helper()
+	if err := Verify(context.WithoutCancel(t.Context()), s, c); err != nil {
+		t.Errorf("the store is not consistent: %v", err)
+	}
+}
+
+// Verify walks a store that nobody writes to, and tells where it breaks I2 or
+// I4: positions without gaps, every entry in the shard of its hash key, each
+// dataset's sync counts consecutive in the order of the log, its head where
+// the log ends, its records those that the log makes, and the figures of
+// identities and pools the sums of what they hold.
+//
+// Of a log that was trimmed it takes what is left for a window: what lies
+// before it is not missed, and the records that it explains must be right.
+func Verify(ctx context.Context, s tributary.Store, c Checks) error {
+	a := &audit{ctx: ctx, s: s, checks: c, histories: map[tributary.DatasetKey]*history{}, poolBytes: map[tributary.PoolID]int64{}}
+	if err := errors.Join(a.walkLogs(), a.walkPools(), a.walkForgotten()); err != nil {
+		return err
+	}
+	return errors.Join(a.findings...)
+}
+
+type audit struct {
+	ctx       context.Context
+	s         tributary.Store
+	checks    Checks
+	trimmed   map[tributary.Shard]bool // those some of whose entries are gone
+	histories map[tributary.DatasetKey]*history
+	poolBytes map[tributary.PoolID]int64 // by the log
+	findings  []error
+}
+
+func (a *audit) report(format string, args ...any) {
+	const most = 20 // more would only hide the first
+	if len(a.findings) < most {
+		a.findings = append(a.findings, fmt.Errorf(format, args...))
+	}
+}
+
+// complete tells whether the logs still hold every change.
+func (a *audit) complete() bool { return len(a.trimmed) == 0 && !a.checks.Lost }
+
+// mayMiss tells whether changes between two entries may be missing, because
+// they were in logs that are gone. Within one shard only its beginning goes.
+func (a *audit) mayMiss(from, to tributary.Shard) bool {
+	if a.checks.Lost {
+		return true
+	}
+	for shard := range a.trimmed {
+		if from != to || shard != to {
+			return true
+		}
+	}
+	return false
+}
+
+// walkLogs reads all logs and gathers each dataset's entries.
+func (a *audit) walkLogs() error {
+	ranges, err := a.shardMaps()
+	if err != nil {
+		return err
+	}
+	shards, err := a.s.Shards(a.ctx)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(shards, func(x, y tributary.Shard) int {
+		return cmp.Or(cmp.Compare(x.Stream, y.Stream), cmp.Compare(x.Number, y.Number))
+	})
+	a.trimmed = map[tributary.Shard]bool{}
+	for i, shard := range shards {
+		if i > 0 && shards[i-1] == shard {
+			a.report("shard %s is listed twice", shard)
+			continue
+		}
+		if err := a.walkShard(shard, ranges); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shardMaps are those of the named streams, by shard.
+func (a *audit) shardMaps() (map[tributary.Shard]tributary.ShardRange, error) {
+	ranges := map[tributary.Shard]tributary.ShardRange{}
+	var after tributary.StreamName
+	for {
+		list, err := a.s.Streams(a.ctx, after, 100)
+		if err != nil || len(list) == 0 {
+			return ranges, err
+		}
+		for _, s := range list {
+			for _, r := range s.Shards {
+				ranges[tributary.Shard{Stream: s.ID, Number: r.Number}] = r
+			}
+		}
+		after = list[len(list)-1].Name
+	}
+}
+
+func (a *audit) walkShard(shard tributary.Shard, ranges map[tributary.Shard]tributary.ShardRange) error {
+	horizon, err := a.s.Find(a.ctx, shard, 0)
+	if err != nil {
+		return err
+	}
+	entries, err := readAll(a.ctx, a.s, shard)
+	if err != nil {
+		return err
+	}
+	in, n, err := horizon.Split()
+	if err != nil || in != shard {
+		a.report("shard %s begins at %q", shard, horizon)
+	}
+	if n > 0 {
+		a.trimmed[shard] = true
+	}
+	for i := range entries {
+		e := &entries[i]
+		n++
+		if want := tributary.PositionOf(shard, n); e.Position != want {
+			a.report("shard %s has an entry at %s, want %s", shard, e.Position, want)
+		}
+		if r, named := ranges[shard]; named && (hashKey(e).Less(r.Start) || r.End.Less(hashKey(e))) {
+			a.report("shard %s holds hash key %s of %s, which is not its own", shard, hashKey(e), entryText(e))
+		}
+		if e.Kind != tributary.EntryForeign {
+			a.history(e.Change.Key).add(shard, e)
+		}
+		if e.Kind == tributary.EntryChange {
+			a.poolBytes[e.Change.Key.Pool] += e.Change.PoolBytes
+		}
+	}
+	return nil
+}
+
+func (a *audit) history(key tributary.DatasetKey) *history {
+	h := a.histories[key]
+	if h == nil {
+		h = &history{key: key, logs: map[tributary.StreamID][]told{}}
+		a.histories[key] = h
+	}
+	return h
+}
+
+func (a *audit) walkPools() error {
+	var after tributary.PoolID
+	for {
+		list, err := a.s.Pools(a.ctx, after, 100)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for i := range list {
+			if err := a.walkPool(&list[i]); err != nil {
+				return err
+			}
+		}
+		after = list[len(list)-1].ID
+	}
+}
+
+func (a *audit) walkPool(p *tributary.Pool) error {
+	var bytes int64
+	var after tributary.IdentityID
+	logins := map[tributary.Login]tributary.IdentityID{}
+	for {
+		list, err := a.s.Identities(a.ctx, p.ID, after, 100)
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			break
+		}
+		for i := range list {
+			if err := a.walkIdentity(&list[i], logins); err != nil {
+				return err
+			}
+			bytes += list[i].Usage.Bytes
+		}
+		after = list[len(list)-1].ID
+	}
+	if a.complete() && a.poolBytes[p.ID] != bytes {
+		a.report("by the log pool %s holds %d bytes, its identities hold %d", p.ID, a.poolBytes[p.ID], bytes)
+	}
+	if !a.checks.Usage {
+		return nil
+	}
+	return awaitUsage(a.ctx, a.s, p.ID, func(u tributary.Usage) bool { return u.Bytes == bytes })
+}
+
+func (a *audit) walkIdentity(i *tributary.Identity, logins map[tributary.Login]tributary.IdentityID) error {
+	for _, login := range i.Logins {
+		if other, taken := logins[login]; taken && other != i.ID {
+			a.report("login %q is linked to %s and %s", login, other, i.ID)
+		}
+		logins[login] = i.ID
+		if found, err := a.s.FindLogin(a.ctx, i.Pool, login); err != nil || found != i.ID {
+			a.report("login %q of %s finds %q, %v", login, i.ID, found, err)
+		}
+	}
+	var bytes, count int64
+	var after tributary.DatasetName
+	for {
+		list, err := a.s.Datasets(a.ctx, i.ID, after, 100)
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			break
+		}
+		for j := range list {
+			if err := a.walkDataset(&list[j]); err != nil {
+				return err
+			}
+			bytes, count = bytes+list[j].Bytes, count+1
+		}
+		after = list[len(list)-1].Key.Dataset
+	}
+	if i.Datasets != count || i.Usage.Bytes != bytes {
+		a.report("identity %s says it has %d datasets of %d bytes, it has %d of %d", i.ID, i.Datasets, i.Usage.Bytes, count, bytes)
+	}
+	return nil
+}
+
+func (a *audit) walkDataset(d *tributary.Dataset) error {
+	records, err := a.s.Records(a.ctx, d.Key, tributary.Range{Through: all})
+	if err != nil {
+		return err
+	}
+	v, err := a.s.View(a.ctx, d.Key, recordKeys(records))
+	if err != nil {
+		return err
+	}
+	if v.Dataset != *d {
+		a.report("dataset %s is listed as %s and viewed as %s", d.Key, headText(d), headText(&v.Dataset))
+	}
+	byKey := slices.SortedFunc(slices.Values(records), func(x, y tributary.Record) int { return cmp.Compare(x.Key, y.Key) })
+	if !slices.Equal(byKey, v.Records) {
+		a.report("dataset %s lists the records\n%s\nand views\n%s", d.Key, recordsText(byKey), recordsText(v.Records))
+	}
+	a.checkFigures(d, records)
+	h := a.history(d.Key)
+	h.found = true
+	h.check(a, d, records)
+	return nil
+}
+
+func recordKeys(records []tributary.Record) []string {
+	keys := make([]string, len(records))
+	for i := range records {
+		keys[i] = records[i].Key
+	}
+	return keys
+}
+
+func (a *audit) checkFigures(d *tributary.Dataset, records []tributary.Record) {
+	var live, tombstones, bytes int64
+	for i := range records {
+		r := &records[i]
+		bytes += r.Bytes()
+		if r.Removed {
+			tombstones++
+		} else {
+			live++
+		}
+		if r.SyncCount > d.SyncCount {
+			a.report("record %q of %s is above its dataset's count: %d, %d", r.Key, d.Key, r.SyncCount, d.SyncCount)
+		}
+	}
+	if d.Records != live || d.Tombstones != tombstones || d.Bytes != bytes {
+		a.report("dataset %s says %d records, %d tombstones, %d bytes; it has %d, %d, %d",
+			d.Key, d.Records, d.Tombstones, d.Bytes, live, tombstones, bytes)
+	}
+}
+
+// walkForgotten checks the datasets that the logs know and no listing showed.
+func (a *audit) walkForgotten() error {
+	for _, key := range slices.SortedFunc(maps.Keys(a.histories), compareKeys) {
+		h := a.histories[key]
+		if h.found {
+			continue
+		}
+		v, err := a.s.View(a.ctx, key, nil)
+		if err != nil && !isKind(err, tributary.NotFound) {
+			return err
+		}
+		if records, err := a.s.Records(a.ctx, key, tributary.Range{Through: all}); err != nil || len(records) > 0 {
+			a.report("dataset %s does not exist and lists %d records, %v", key, len(records), err)
+		}
+		h.check(a, &v.Dataset, nil)
+	}
+	return nil
+}
+
+func compareKeys(a, b tributary.DatasetKey) int { return cmp.Compare(a.String(), b.String()) }
+
+// settled tells whether a pool's figures are as wanted. When a pool that has
+// taken no change was last modified is the engine's affair.
+func settled(want tributary.Usage) func(tributary.Usage) bool {
+	return func(u tributary.Usage) bool {
+		if want.LastModified == 0 {
+			u.LastModified = 0
+		}
+		return u == want
+	}
+}
+
+// awaitUsage reads a pool's figures until they are as wanted.
+func awaitUsage(ctx context.Context, s tributary.Store, pool tributary.PoolID, wanted func(tributary.Usage) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		u, err := s.PoolUsage(ctx, pool)
+		if err == nil && wanted(u) {
+			return nil
+		}
+		if err != nil || ctx.Err() != nil {
+			return fmt.Errorf("the figures of pool %s stay at %s: %w", pool, usageText(&u), cmp.Or(err, ctx.Err()))
+		}
+		runtime.Gosched()
+	}
+}
