@@ -111,7 +111,11 @@ func (s *server) shard(op string, st *tributary.Stream, id string) (*tributary.S
 	if r := shardRange(st, n); r != nil {
 		return r, nil
 	}
-	return nil, tributary.Errorf(tributary.NotFound, op, "Shard %s in stream %s under account %s does not exist", shardID(n), st.Name, s.Account)
+	return nil, s.noShard(op, st, n)
+}
+
+func (s *server) noShard(op string, st *tributary.Stream, n uint32) error {
+	return tributary.Errorf(tributary.NotFound, op, "Shard %s in stream %s under account %s does not exist", shardID(n), st.Name, s.Account)
 }
 
 // shardRange finds a shard by its number, nil if there is none.

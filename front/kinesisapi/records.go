@@ -3,6 +3,7 @@ package kinesisapi
 import (
 	"context"
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,9 +65,9 @@ func (s *server) getRecords(ctx context.Context, p tributary.Principal, in *getR
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.shard(op, &st, shardID(it.shard.Number))
-	if err != nil {
-		return nil, err
+	r := shardRange(&st, it.shard.Number)
+	if r == nil {
+		return nil, s.noShard(op, &st, it.shard.Number)
 	}
 	b := &batch{server: s, stream: &st, place: it, limit: limit, began: s.now(), body: append(make([]byte, 0, 4096), `{"Records":[`...)}
 	if err := b.fill(ctx); err != nil {
@@ -138,6 +139,10 @@ func (b *batch) add(e *tributary.Entry) bool {
 		return false
 	}
 	out := b.body
+	const envelope = 256 // what stands around data and key, in round figures
+	if need := base64.StdEncoding.EncodedLen(len(data)) + len(key) + envelope; cap(out)-len(out) < need {
+		out = slices.Grow(out, cap(out)+need) // append would grow by a quarter, and copy megabytes again and again
+	}
 	if b.count > 0 {
 		out = append(out, ',')
 	}
