@@ -1,21 +1,16 @@
 package tributary
 
-import (
-	"fmt"
-	"regexp"
-)
+import "fmt"
 
 // DatasetName names a dataset of an identity.
 type DatasetName string
-
-// datasetNamePattern is the service model's.
-var datasetNamePattern = regexp.MustCompile(`^[a-zA-Z0-9_.:-]+$`)
 
 const maxDatasetNameLength = 128
 
 // CheckDatasetName tells whether a client may write a dataset of this name.
 func CheckDatasetName(name DatasetName) error {
-	if len(name) == 0 || len(name) > maxDatasetNameLength || !datasetNamePattern.MatchString(string(name)) {
+	valid := func(c byte) bool { return isWord(c) || c == '.' || c == ':' || c == '-' }
+	if len(name) > maxDatasetNameLength || !consists(string(name), valid) {
 		return Errorf(Invalid, "check datasetName",
 			"1 validation error detected: Value '%s' at 'datasetName' failed to satisfy constraint: Member must have length between 1 and %d and satisfy regular expression pattern: %s",
 			clip(string(name)), maxDatasetNameLength, "[a-zA-Z0-9_.:-]+")
@@ -107,6 +102,10 @@ type Range struct {
 	// LiveOnly leaves tombstones out, TombstonesOnly live records.
 	LiveOnly, TombstonesOnly bool
 	Limit                    int // at most so many; 0: all
+	// Complete refuses the range as Stale if tombstones that it would have
+	// shown have been forgotten: whoever lists what has changed must not miss a
+	// removal.
+	Complete bool
 }
 
 // Cursor is a place in the (sync count, key) order of a dataset's records.
@@ -128,6 +127,12 @@ func (c Cursor) Less(r *Record) bool {
 
 // AfterCount is the cursor above all records of a sync count.
 func AfterCount(n int64) Cursor { return Cursor{SyncCount: n, Whole: true} }
+
+// Misses tells whether tombstones forgotten up to a floor may be missing from a
+// range that must be complete.
+func (g *Range) Misses(floor int64) bool {
+	return g.Complete && (g.After.SyncCount < floor || g.After.SyncCount == floor && !g.After.Whole && floor > 0)
+}
 
 // Match tells whether the range selects a record, the limit aside.
 func (g *Range) Match(r *Record) bool {

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -90,8 +91,10 @@ var errToken = errors.New("token is forged, damaged or meant for something else"
 
 // Open gives the plain text of a token that was sealed in the same context.
 func (s *Sealer) Open(context, token string) ([]byte, error) {
-	b, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(b) < tokenHead || b[0] != tokenVersion {
+	// One token has one spelling: no stray bits at its end, no line breaks,
+	// which the decoder would skip.
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || strings.ContainsAny(token, "\r\n") || len(b) < tokenHead || b[0] != tokenVersion {
 		return nil, errToken
 	}
 	salt := [saltLength]byte(b[1:])

@@ -81,6 +81,25 @@ func (s *Service) ListRecords(ctx context.Context, p Principal, k DatasetKey, q 
 	if q.LastSyncCount < 0 {
 		return Listing{}, Errorf(Invalid, op, "LastSyncCount is %d, it must not be negative", q.LastSyncCount)
 	}
+	for range commitTries {
+		l, err := s.list(ctx, op, k, q)
+		if KindOf(err) != Stale {
+			if err == nil && q.NextToken == "" {
+				s.countSession(k.Pool)
+			}
+			return l, err
+		}
+		if q.NextToken != "" {
+			// The client has shown some of the changes already: it must begin
+			// anew, and will be told that it has missed too much.
+			return Listing{}, Errorf(Invalid, op, "NextToken has expired: list the records again")
+		}
+	}
+	return Listing{}, busy(op)
+}
+
+// list lists one page. Stale if tombstones were forgotten that it should show.
+func (s *Service) list(ctx context.Context, op string, k DatasetKey, q ListQuery) (Listing, error) {
 	v, err := s.view(ctx, op, k, nil)
 	if err != nil {
 		return Listing{}, err
@@ -94,9 +113,6 @@ func (s *Service) ListRecords(ctx context.Context, p Principal, k DatasetKey, q 
 		return Listing{}, err
 	}
 	out := Listing{SyncCount: pg.pinned, LastModifiedBy: head.LastModifiedBy, Exists: head.Exists, DeletedMeanwhile: pg.told, SessionToken: s.newSession(k)}
-	if q.NextToken == "" {
-		s.countSession(k.Pool)
-	}
 	if head.Exists && pg.after.SyncCount < pg.pinned || pg.after.Key != "" {
 		err = s.fill(ctx, &out, k, pg, q.MaxResults)
 	}
@@ -170,7 +186,7 @@ func (s *Service) fill(ctx context.Context, out *Listing, k DatasetKey, pg page,
 	if most <= 0 {
 		most = math.MaxInt - 1
 	}
-	records, err := s.Store.Records(ctx, k, Range{After: pg.after, Through: pg.pinned, LiveOnly: pg.live, Limit: most + 1})
+	records, err := s.Store.Records(ctx, k, Range{After: pg.after, Through: pg.pinned, LiveOnly: pg.live, Complete: !pg.live, Limit: most + 1})
 	if err != nil {
 		return err
 	}

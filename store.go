@@ -71,7 +71,7 @@ type Datasets interface {
 	// in the order of their names' bytes; none if there is no such identity.
 	Datasets(ctx context.Context, identity IdentityID, after DatasetName, limit int) ([]Dataset, error)
 	// Records lists a dataset's records in (sync count, key) order. None for a
-	// dataset that does not exist.
+	// dataset that does not exist. Stale if the range must be complete and is not.
 	Records(ctx context.Context, key DatasetKey, r Range) ([]Record, error)
 	// Commit applies a change iff its Condition holds: records, head and log
 	// entry in one atomic step. Stale otherwise. It returns when the change is

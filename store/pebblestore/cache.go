@@ -32,9 +32,11 @@ const (
 // cost is about what a remembered dataset takes, in bytes.
 func (d *dataset) cost() int64 {
 	const head, each = 400, 112
-	n := int64(head + each*len(d.records))
-	for i := range d.records {
-		n += int64(len(d.records[i].Key) + len(d.records[i].Value))
+	n := int64(head)
+	for _, list := range [][]tributary.Record{d.records, d.recent.records} {
+		for i := range list {
+			n += each + int64(len(list[i].Key)+len(list[i].Value))
+		}
 	}
 	return n
 }
@@ -101,6 +103,7 @@ func (s *Store) dataset(st *stripe, key tributary.DatasetKey) (*dataset, error) 
 	if err != nil {
 		return nil, internal("read dataset "+key.String(), err)
 	}
+	d.recent.since = d.head.SyncCount // nothing is known of what came before
 	s.remember(st, d)
 	return d, nil
 }

@@ -142,6 +142,7 @@ func (s *Store) nextDataset(b *pebble.Batch, d *dataset, c *tributary.Change) (*
 			removeAll(b, datasetPrefix(tableIndex, c.Key))
 		}
 	case d.split:
+		next.recent = d.recent.then(c)
 		return next, s.writeSplit(b, c)
 	default:
 		next.records = c.Updated(d.records)
@@ -149,7 +150,7 @@ func (s *Store) nextDataset(b *pebble.Batch, d *dataset, c *tributary.Change) (*
 			for i := range next.records {
 				writeRecord(b, c.Key, &next.records[i])
 			}
-			next.split, next.records = true, nil
+			next.split, next.records, next.recent.since = true, nil, c.SyncCount
 		}
 	}
 	return next, nil
@@ -163,6 +164,17 @@ func (d *dataset) size() int {
 		n += each + len(d.records[i].Key) + len(d.records[i].Value)
 	}
 	return n
+}
+
+// packed is a copy that shares nothing with the request.
+func (r recent) packed() recent {
+	out := recent{since: r.since, records: make([]tributary.Record, len(r.records))}
+	for i, have := range r.records {
+		have.Key, have.Value = strings.Clone(have.Key), strings.Clone(have.Value)
+		have.LastModifiedBy = strings.Clone(have.LastModifiedBy)
+		out.records[i] = have
+	}
+	return out
 }
 
 func writeRecord(b *pebble.Batch, key tributary.DatasetKey, r *tributary.Record) {
@@ -228,6 +240,7 @@ func (s *Store) applyChange(b *pebble.Batch, log *shardLog, c *tributary.Change,
 	if err != nil {
 		return 0, err
 	}
+	packed.recent = d.recent.packed()
 	packed.head.Key.Dataset = tributary.DatasetName(strings.Clone(string(d.head.Key.Dataset)))
 	packed.head.Key.Identity, packed.head.Key.Pool = who.ID, who.Pool
 	s.remember(st, packed)

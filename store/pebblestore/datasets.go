@@ -107,7 +107,7 @@ func (s *Store) Records(ctx context.Context, key tributary.DatasetKey, g tributa
 	var d *dataset
 	var snapshot *pebble.Snapshot
 	if err == nil && who != nil && who.Pool == key.Pool {
-		if d, err = s.dataset(st, key); err == nil && d.split {
+		if d, err = s.dataset(st, key); err == nil && d.split && !d.recent.covers(&g) {
 			snapshot = s.db.NewSnapshot()
 		}
 	}
@@ -115,11 +115,17 @@ func (s *Store) Records(ctx context.Context, key tributary.DatasetKey, g tributa
 	if err != nil || d == nil {
 		return nil, err
 	}
+	if g.Misses(d.head.Floor) {
+		return nil, errors.Join(tributary.Errorf(tributary.Stale, "list records", "Tombstones have been forgotten"), closeSnapshot(snapshot))
+	}
 	var out []tributary.Record
-	if d.split {
+	switch {
+	case snapshot != nil:
 		out, err = s.splitRange(d, snapshot, g)
 		err = errors.Join(err, closeSnapshot(snapshot))
-	} else {
+	case d.split:
+		out = selectRecords(d.recent.records, g)
+	default:
 		out = selectRecords(d.records, g)
 	}
 	if err == nil {

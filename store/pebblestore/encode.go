@@ -207,6 +207,32 @@ type dataset struct {
 	records []tributary.Record // all, by key, unless split
 	split   bool               // the records have keys of their own
 	at      place              // of the last change
+	recent  recent             // of a split dataset
+}
+
+// recent holds the last changed records of a split dataset in memory, so that
+// a client that is nearly up to date costs no search in the tables: every
+// record whose sync count is above since, by key.
+type recent struct {
+	since   int64
+	records []tributary.Record
+}
+
+// mostRecent bounds the records kept.
+const mostRecent = 32
+
+// covers tells whether all records of a range are among the recent ones.
+func (r *recent) covers(g *tributary.Range) bool {
+	return g.After.SyncCount > r.since || g.After.SyncCount == r.since && g.After.Whole
+}
+
+// then is what is recent after a change: of more records than are kept, none.
+func (r recent) then(c *tributary.Change) recent {
+	out := recent{since: r.since, records: c.Updated(r.records)}
+	if len(out.records) > mostRecent || len(c.Forgotten) > 0 {
+		return recent{since: c.SyncCount}
+	}
+	return out
 }
 
 func (d *dataset) stamp() stamp {

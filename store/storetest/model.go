@@ -284,7 +284,13 @@ func (m *Model) Datasets(_ context.Context, identity tributary.IdentityID, after
 
 // Records implements [tributary.Datasets].
 func (m *Model) Records(_ context.Context, key tributary.DatasetKey, r tributary.Range) ([]tributary.Record, error) {
-	return do(m, func() ([]tributary.Record, error) { return selected(m.datasets[key].records, r), nil })
+	return do(m, func() ([]tributary.Record, error) {
+		d := m.datasets[key]
+		if r.Misses(d.head.Floor) {
+			return nil, tributary.Errorf(tributary.Stale, "list records", "tombstones have been forgotten")
+		}
+		return selected(d.records, r), nil
+	})
 }
 
 // selected is a range of records by its definition.

@@ -203,6 +203,13 @@ func forgetIn(k *kit, key tributary.DatasetKey, value string) {
 		d := k.view(key).Dataset
 		k.same("head", headText(&d), headText(&c.Next))
 	}
+	// Who must not miss a removal is told when one may be missing.
+	floor := k.view(key).Dataset.Floor
+	for _, after := range []tributary.Cursor{tributary.AfterCount(floor - 1), {SyncCount: floor, Key: "k"}} {
+		_, err := k.s.Records(k.Context(), key, tributary.Range{After: after, Through: all, Complete: true})
+		k.kind(err, tributary.Stale)
+	}
+	s.checkRange(k, key, tributary.Range{After: tributary.AfterCount(floor), Through: all, Complete: true})
 	// What was forgotten may come back.
 	s.apply(k.sync(key, put("gone0", value), remove("gone1")))
 	s.check(k, key)
