@@ -1,0 +1,200 @@
+package tributary_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"tributary"
+)
+
+func (k *kit) stream(name tributary.StreamName) tributary.Stream {
+	k.t.Helper()
+	s, err := k.CreateStream(k.ctx, developer, name, 2, 0)
+	k.ok(err)
+	return s
+}
+
+// route sets a pool's stream.
+func (k *kit) route(pool tributary.PoolID, name tributary.StreamName, role string, enabled bool) (tributary.Pool, error) {
+	return k.ChangePool(k.ctx, developer, pool, func(p *tributary.Pool) error {
+		return k.SetStream(k.ctx, p, name, role, enabled)
+	})
+}
+
+func TestCreateStream(t *testing.T) {
+	k := newKit(t)
+	s, err := k.CreateStream(k.ctx, developer, "s", 3, 0)
+	k.ok(err)
+	if s.ID <= tributary.DefaultStream || s.Kind != tributary.Embedded || len(s.Shards) != 3 || s.Retention != 24*time.Hour || s.Created != startOfTime || s.Revision != 1 {
+		t.Errorf("the stream is %+v", s)
+	}
+	_, err = k.CreateStream(k.ctx, developer, "s", 1, 0)
+	k.text(err, tributary.Exists, "Stream s under account 123456789012 already exists.")
+	for _, tt := range []struct {
+		name      tributary.StreamName
+		shards    int
+		retention time.Duration
+		ok        bool
+	}{
+		{"most shards", 1024, 0, false}, // a space in the name
+		{"most-shards", 1024, 0, true},
+		{"too-many", 1025, 0, false},
+		{"none", 0, 0, false},
+		{"shortest", 1, time.Hour, true},
+		{"too-short", 1, time.Hour - 1, false},
+		{"longest", 1, 365 * 24 * time.Hour, true},
+		{"too-long", 1, 365*24*time.Hour + 1, false},
+		{"", 1, 0, false},
+	} {
+		_, err := k.CreateStream(k.ctx, developer, tt.name, tt.shards, tt.retention)
+		if tt.ok {
+			k.ok(err)
+		} else {
+			k.kind(err, tributary.Invalid)
+		}
+	}
+	_, err = k.CreateStream(k.ctx, asIdentity(poolA, ann), "x", 1, 0)
+	k.kind(err, tributary.Denied)
+	_, err = k.Stream(k.ctx, asIdentity(poolA, ann), "s")
+	k.kind(err, tributary.Denied)
+	_, err = k.Stream(k.ctx, developer, "none")
+	k.text(err, tributary.NotFound, "Stream none under account 123456789012 not found.")
+	list, err := k.Streams(k.ctx, developer, "longest", 2)
+	k.ok(err)
+	want(t, "streams above longest", fmt.Sprint(list[0].Name, list[1].Name), "most-shardss")
+	_, err = k.Streams(k.ctx, tributary.Principal{}, "", 2)
+	k.kind(err, tributary.Denied)
+}
+
+func TestSetStream(t *testing.T) {
+	k := newFilledKit(t, tributary.Limits{})
+	one, two := k.stream("one"), k.stream("two")
+	p, err := k.route(poolA, "one", "arn:role", true)
+	k.ok(err)
+	want(t, "set", p.Stream, tributary.StreamConfig{Name: "one", ID: one.ID, RoleARN: "arn:role", Enabled: true})
+	want(t, "the route", p.Route(), one.ID)
+	p, err = k.route(poolA, "", "", false)
+	k.ok(err)
+	want(t, "turned off, name and role kept", p.Stream, tributary.StreamConfig{Name: "one", ID: one.ID, RoleARN: "arn:role"})
+	want(t, "the route", p.Route(), tributary.DefaultStream)
+	p, err = k.route(poolA, "two", "arn:other", true)
+	k.ok(err)
+	want(t, "another", p.Stream, tributary.StreamConfig{Name: "two", ID: two.ID, RoleARN: "arn:other", Enabled: true})
+	_, err = k.route(poolA, "none", "", true)
+	k.kind(err, tributary.Invalid)
+	if text := tributary.Message(err); !strings.Contains(text, "none") {
+		t.Errorf("the message %q does not name the stream", text)
+	}
+	_, err = k.route(poolB, "", "", true)
+	k.kind(err, tributary.Invalid) // nothing to keep
+	_, err = k.route(poolB, "a b", "", true)
+	k.kind(err, tributary.Invalid)
+	p, err = k.Pool(k.ctx, developer, poolA)
+	k.ok(err)
+	want(t, "after the refusals", p.Stream.Name, "two")
+}
+
+// changesOf counts the changes in a stream's logs.
+func (k *kit) changesOf(id tributary.StreamID) int {
+	k.t.Helper()
+	shards, err := k.Store.Shards(k.ctx)
+	k.ok(err)
+	n := 0
+	for _, s := range shards {
+		if s.Stream == id {
+			batch, err := k.Store.Read(k.ctx, s, "", 1<<20)
+			k.ok(err)
+			n += len(batch)
+		}
+	}
+	return n
+}
+
+func TestChangesFollowTheRoute(t *testing.T) {
+	k := newFilledKit(t, tributary.Limits{})
+	one := k.stream("one")
+	k.set(key("d"), "a", "1")
+	_, err := k.route(poolA, "one", "", true)
+	k.ok(err)
+	k.set(key("d"), "a", "2")
+	k.set(key("d"), "a", "3")
+	_, err = k.route(poolA, "", "", false)
+	k.ok(err)
+	k.set(key("d"), "a", "4")
+	want(t, "changes in the stream", k.changesOf(one.ID), 2)
+	want(t, "changes in the default log", k.changesOf(tributary.DefaultStream), 2)
+}
+
+func TestDeleteStreamTurnsStreamingOff(t *testing.T) {
+	k := newFilledKit(t, tributary.Limits{})
+	k.stream("one")
+	two := k.stream("two")
+	for pool, name := range map[tributary.PoolID]tributary.StreamName{poolA: "one", poolB: "one"} {
+		_, err := k.route(pool, name, "arn:role", true)
+		k.ok(err)
+	}
+	other := k.pool(tributary.Pool{Name: "on the other"})
+	_, err := k.route(other.ID, "two", "", true)
+	k.ok(err)
+	k.set(key("d"), "a", "1")
+	k.kind(k.DeleteStream(k.ctx, asIdentity(poolA, ann), "one"), tributary.Denied)
+	k.ok(k.DeleteStream(k.ctx, developer, "one"))
+	for _, id := range []tributary.PoolID{poolA, poolB} {
+		p, err := k.Pool(k.ctx, developer, id)
+		k.ok(err)
+		want(t, "enabled", p.Stream.Enabled, false)
+		want(t, "the reason", p.Stream.DisabledReason, "Stream one was deleted at 2023-11-14T22:13:20Z")
+		want(t, "the name and role", string(p.Stream.Name)+" "+p.Stream.RoleARN, "one arn:role")
+	}
+	p, err := k.Pool(k.ctx, developer, other.ID)
+	k.ok(err)
+	want(t, "the other pool's route", p.Route(), two.ID)
+	k.set(key("d"), "a", "2") // syncs go on
+	want(t, "changes in the default log", k.changesOf(tributary.DefaultStream), 1)
+	k.kind(k.DeleteStream(k.ctx, developer, "one"), tributary.NotFound)
+	t.Run("EnabledAgainWithoutTheStream", func(t *testing.T) {
+		k := k.in(t)
+		_, err := k.route(poolA, "", "", true)
+		k.kind(err, tributary.Invalid)
+	})
+	t.Run("EnabledAgainWithANewOne", func(t *testing.T) {
+		k := k.in(t)
+		again := k.stream("one")
+		p, err := k.Pool(k.ctx, developer, poolA)
+		k.ok(err)
+		want(t, "a new stream of the name turns nothing on", p.Route(), tributary.DefaultStream)
+		p, err = k.route(poolA, "", "", true)
+		k.ok(err)
+		want(t, "the reason", p.Stream.DisabledReason, "")
+		want(t, "the route", p.Route(), again.ID)
+		k.set(key("d"), "a", "3")
+		want(t, "changes in the stream", k.changesOf(again.ID), 1)
+	})
+}
+
+// turnedOn is a store in which a pool is turned on again whenever a stream is
+// to be deleted.
+type turnedOn struct {
+	tributary.Store
+	again func()
+}
+
+func (o *turnedOn) DeleteStream(ctx context.Context, name tributary.StreamName) error {
+	if o.again != nil {
+		o.again()
+	}
+	return o.Store.DeleteStream(ctx, name)
+}
+
+func TestDeleteStreamGivesUp(t *testing.T) {
+	k := newFilledKit(t, tributary.Limits{})
+	k.stream("one")
+	k.Store = &turnedOn{Store: k.Store, again: func() {
+		_, err := k.route(poolA, "one", "", true)
+		k.ok(err)
+	}}
+	k.kind(k.DeleteStream(k.ctx, developer, "one"), tributary.Busy)
+}

@@ -1,0 +1,23 @@
+package tributary
+
+// PageState is a page token's inside, for tests.
+type PageState struct {
+	Pinned     int64
+	After      Cursor
+	Live, Told bool
+}
+
+// Encode writes the state as a page token holds it.
+func (s PageState) Encode() []byte {
+	p := page{pinned: s.Pinned, after: s.After, live: s.Live, told: s.Told}
+	return p.encode()
+}
+
+// DecodePage reads a page token's inside.
+func DecodePage(b []byte) (PageState, bool) {
+	p, ok := decodePage(b)
+	return PageState{Pinned: p.pinned, After: p.after, Live: p.live, Told: p.told}, ok
+}
+
+// BindTo makes the context of a token of a purpose and a dataset.
+func BindTo(purpose string, k DatasetKey) string { return bindTo(purpose, k) }
