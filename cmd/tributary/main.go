@@ -29,6 +29,7 @@ type commands struct {
 	Serve   serveCmd        `cmd:"" help:"Run the server."`
 	Query   queryCmd        `cmd:"" help:"Run a SELECT on the server's warehouse."`
 	Pool    poolCmd         `cmd:"" help:"Create, show and set identity pools."`
+	Bench   benchCmd        `cmd:"" help:"Measure the server's speed."`
 	Version versionCmd      `cmd:"" help:"Print the version."`
 }
 

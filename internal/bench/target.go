@@ -1,0 +1,213 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	ownService    = "tributary"
+	kinesisName   = "kinesis"
+	kinesisPrefix = "Kinesis_20131202."
+	ownPrefix     = "/_tributary/v1/"
+	streamName    = "bench"
+	streamShards  = 4
+	leastDatasets = 64   // that an identity may have
+	leastRecords  = 1024 // that a dataset may have
+)
+
+// target is a server under test, and what was made on it.
+type target struct {
+	endpoint
+	warehouse string // which it has, as the report calls it
+	dir       string // its data folder; "": not ours
+	debug     string // address of its profiling pages; "": none
+	pid       int    // 0: not known
+	child     *child // nil: not ours
+	pool      string
+	seed      uint64
+	made      atomic.Int64 // populations, each with random sources of its own
+
+	mu       sync.Mutex // guards datasets
+	datasets []*dataset // of all populations, those aside that were only filled in
+}
+
+// startServer starts a server of our own on a fresh folder.
+func (r *runner) startServer(ctx context.Context, warehouse string) (*target, error) {
+	t := &target{warehouse: warehouse, dir: filepath.Join(r.temp, fmt.Sprintf("server-%d", r.started)), seed: r.report.Seed}
+	r.started++
+	var err error
+	if t.debug, err = freeAddress(ctx); err != nil {
+		return nil, err
+	}
+	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", t.dir, "--region", r.cfg.Region,
+		"--warehouse", warehouse, "--debug-listen", t.debug, "--log-level", "warn"}, r.cfg.Serve...)
+	if t.child, err = startChild(r.cfg.Executable, r.cfg.Env, args...); err != nil {
+		return nil, err
+	}
+	key, err := r.cfg.ReadKey(filepath.Join(t.dir, "credentials"))
+	if err != nil {
+		return nil, errors.Join(err, t.child.stop())
+	}
+	t.endpoint, err = newEndpoint(t.child.url, r.cfg.Region)
+	t.key, t.pid = key, t.child.pid()
+	return t, err
+}
+
+// givenServer is the server that the caller named.
+func (r *runner) givenServer() (*target, error) {
+	e, err := newEndpoint(r.cfg.Server, r.cfg.Region)
+	e.key = r.cfg.Key
+	return &target{endpoint: e, warehouse: "as it is", pid: r.cfg.ServerPID, seed: r.report.Seed}, err
+}
+
+func newEndpoint(server, region string) (endpoint, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return endpoint{}, err
+	}
+	if u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return endpoint{}, fmt.Errorf("the server's address is %q, it must be like http://127.0.0.1:8080", server)
+	}
+	if u.Port() == "" {
+		u.Host += ":80"
+	}
+	return endpoint{address: u.Host, region: region}, nil
+}
+
+// stop ends a server of ours.
+func (t *target) stop() error {
+	if t.child == nil {
+		return nil
+	}
+	return t.child.stop()
+}
+
+// ask makes a single call on a connection of its own.
+func (t *target) ask(ctx context.Context, service string, r call, in, out any) error {
+	c, err := dial(ctx, t.endpoint, service)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return c.exchange(r, in, out)
+}
+
+func kinesis(operation string) call {
+	return call{method: "POST", target: "/", operation: kinesisPrefix + operation}
+}
+
+// createPool makes the pool that everything is in, and the stream to which its
+// changes go.
+func (t *target) createPool(ctx context.Context, random *rand.Rand, datasets int, stream bool) error {
+	t.pool = t.region + ":" + randomUUID(random)
+	limits := map[string]int{"Datasets": max(leastDatasets, datasets), "Records": leastRecords}
+	in := map[string]any{"PoolId": t.pool, "Name": "bench", "Limits": limits}
+	if err := t.ask(ctx, ownService, call{method: "POST", target: ownPrefix + "pools"}, in, nil); err != nil || !stream {
+		return err
+	}
+	err := t.ask(ctx, kinesisName, kinesis("CreateStream"), map[string]any{"StreamName": streamName, "ShardCount": streamShards}, nil)
+	if f := (*fault)(nil); errors.As(err, &f) && strings.HasPrefix(f.code, "ResourceInUseException") {
+		err = nil // of an earlier run on this server
+	}
+	if err != nil {
+		return err
+	}
+	route := map[string]any{"CognitoStreams": map[string]any{"StreamName": streamName, "StreamingStatus": "ENABLED"}}
+	return t.ask(ctx, syncService, call{method: "POST", target: "/identitypools/" + t.pool + "/configuration"}, route, nil)
+}
+
+func randomUUID(r *rand.Rand) string {
+	hi, lo := r.Uint64(), r.Uint64()
+	hi = hi&^0xf000 | 0x4000
+	lo = lo&^(3<<62) | 1<<63
+	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", hi>>32, hi>>16&0xffff, hi&0xffff, lo>>48, lo&(1<<48-1))
+}
+
+// recipe says how datasets are made.
+type recipe struct {
+	identities int
+	names      []string // of the datasets of each identity
+	// fill writes a new dataset; nil: one sync.
+	fill   func(*worker, *dataset) error
+	forget bool // the datasets are not to be used again
+}
+
+// datasetNames makes n names.
+func datasetNames(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("d%03d", i)
+	}
+	return names
+}
+
+// populate makes identities and their datasets. All datasets of an identity
+// are made by one worker: an identity that gains datasets from many at once
+// would keep them waiting for each other.
+func (r *runner) populate(ctx context.Context, t *target, how recipe) (*population, error) {
+	seed := t.seed + uint64(t.made.Add(1))
+	ws, closeAll, err := workers(ctx, t.endpoint, syncService, r.plan.connections, seed)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll()
+	creators, closeCreators, err := workers(ctx, t.endpoint, ownService, len(ws), seed)
+	if err != nil {
+		return nil, err
+	}
+	defer closeCreators()
+	creator := map[*worker]*worker{}
+	for i, w := range ws {
+		creator[w] = creators[i]
+	}
+	var mu sync.Mutex
+	p := &population{}
+	err = load{ops: int64(how.identities)}.drive(ctx, ws, func(w *worker) error {
+		list, err := t.makeIdentity(w, creator[w], how)
+		mu.Lock()
+		defer mu.Unlock()
+		if !how.forget {
+			p.datasets = append(p.datasets, list...)
+		}
+		return err
+	})
+	for i, d := range p.datasets {
+		d.index = i
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.datasets = append(t.datasets, p.datasets...)
+	return p, err
+}
+
+// makeIdentity makes one identity and its datasets.
+func (t *target) makeIdentity(w, creator *worker, how recipe) ([]*dataset, error) {
+	id := t.region + ":" + randomUUID(w.draw)
+	if err := creator.exchange(call{method: "POST", target: ownPrefix + "pools/" + t.pool + "/identities"}, map[string]any{"IdentityId": id}, nil); err != nil {
+		return nil, err
+	}
+	var list []*dataset
+	for _, name := range how.names {
+		d := &dataset{identity: id, name: name, path: "/identitypools/" + t.pool + "/identities/" + id + "/datasets/" + name}
+		if err := w.open(d); err != nil {
+			return nil, err
+		}
+		fill := how.fill
+		if fill == nil {
+			fill = (*worker).rewrite
+		}
+		if err := fill(w, d); err != nil {
+			return nil, err
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}
