@@ -105,7 +105,7 @@ func (r *Report) writeBars(w io.Writer) {
 	bars := slices.Clone(r.Bars)
 	slices.SortStableFunc(bars, func(a, b Bar) int { return barOrder(a.ID) - barOrder(b.ID) })
 	for _, b := range bars {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", b.ID, b.figure(b.Figure), b.limit(), b.verdict(), b.What)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", b.ID, b.figure(b.Figure), b.limit(), r.verdict(&b), b.What)
 	}
 	_ = t.Flush() // w cannot fail
 }
@@ -144,8 +144,10 @@ func (b *Bar) limit() string {
 	return fmt.Sprintf("%s %g (%g)", sign, b.Bar, b.Stretch)
 }
 
-func (b *Bar) verdict() string {
+func (r *Report) verdict(b *Bar) string {
 	switch {
+	case r.Quick:
+		return "-"
 	case b.MetMore:
 		return "met, stretch too"
 	case b.Met:

@@ -94,7 +94,7 @@ func quickPlan() plan {
 	p.ceiling, p.warmup, p.syncs, p.pulls, p.slice = 400*time.Millisecond, 200*time.Millisecond, time.Second, 400*time.Millisecond, 200*time.Millisecond
 	p.slices, p.sized = 1, 4
 	p.visible, p.queryable, p.idle, p.grown = time.Second, 1500*time.Millisecond, time.Second, 300*time.Millisecond
-	p.written, p.rest, p.growFrom, p.growTo = 2_000, 25, 5, 50
+	p.written, p.rest, p.growFrom, p.growTo = 2_000, 25, 20, 80
 	p.patience, p.settle = time.Minute, 5*time.Second
 	return p
 }
@@ -153,6 +153,14 @@ func newRunner(c Config) (*runner, error) {
 			return nil, fmt.Errorf("there is no %q to run, there are %s", name, strings.Join(Parts(), ", "))
 		}
 	}
+	p := c.plan()
+	if p.identities*p.datasets < 2*p.connections {
+		// No two work on one dataset at once, and all would wait for another.
+		return nil, fmt.Errorf("%d connections need at least %d datasets, not %d", p.connections, 2*p.connections, p.identities*p.datasets)
+	}
+	if c.Profile != "" && c.Server != "" {
+		return nil, errors.New("a profile is taken of a server of the benchmark's own only")
+	}
 	if c.Progress == nil {
 		c.Progress = io.Discard
 	}
@@ -165,11 +173,10 @@ func newRunner(c Config) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{cfg: c, plan: c.plan(), temp: temp, random: rand.New(randomSource(c.Seed, -1))}
+	r := &runner{cfg: c, plan: p, temp: temp, random: rand.New(randomSource(c.Seed, -1))}
 	if absolute, err := filepath.Abs(temp); err == nil {
 		temp = absolute
 	}
-	p := &r.plan
 	r.report = &Report{
 		Version: c.Version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(), FileSystem: fileSystem(temp),
 		Began: now(), Seed: c.Seed, Quick: c.Quick, Run: c.Run, Server: c.Server, ServeFlags: c.Serve,
