@@ -91,17 +91,27 @@ func (v *View) Apply(patches []Patch, w Writer) (*Change, error) {
 	}
 	for i := range patches {
 		p := &patches[i]
-		had := v.record(p.Key)
-		if had != nil && (p.SyncCount < had.SyncCount || p.SyncCount > head.SyncCount) {
+		if had := v.conflict(p); had != nil {
 			return nil, Errorf(Stale, "apply", "Current SyncCount for: %s is: %d not: %d", p.Key, had.SyncCount, p.SyncCount)
 		}
-		c.touch(had, p, w)
+		c.touch(v.record(p.Key), p, w)
 	}
 	c.PoolBytes = next.Bytes - head.Bytes
 	if err := v.checkLimits(next); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// conflict gives the record that a patch conflicts with, nil if there is none:
+// the dataset holds the key, live or as a tombstone, and the patch's count is
+// below the record's or above the dataset's.
+func (v *View) conflict(p *Patch) *Record {
+	had := v.record(p.Key)
+	if had != nil && (p.SyncCount < had.SyncCount || p.SyncCount > v.Dataset.SyncCount) {
+		return had
+	}
+	return nil
 }
 
 // Delete computes the removal of the dataset in v, which exists.

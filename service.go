@@ -30,6 +30,7 @@ type Service struct {
 	sessionsMu sync.Mutex
 	sessions   map[PoolID]int64 // begun, not yet in the store
 
+	conflicts   conflicts
 	wakeSweeper chan struct{} // made by Run
 	sweepOnce   sync.Once
 }
@@ -113,8 +114,12 @@ func (s *Service) list(ctx context.Context, op string, k DatasetKey, q ListQuery
 		return Listing{}, err
 	}
 	out := Listing{SyncCount: pg.pinned, LastModifiedBy: head.LastModifiedBy, Exists: head.Exists, DeletedMeanwhile: pg.told, SessionToken: s.newSession(k)}
+	shown := Range{After: pg.after, Through: pg.pinned, LiveOnly: pg.live, Complete: !pg.live}
 	if head.Exists && pg.after.SyncCount < pg.pinned || pg.after.Key != "" {
-		err = s.fill(ctx, &out, k, pg, q.MaxResults)
+		err = s.fill(ctx, &out, k, pg, shown, q.MaxResults)
+	}
+	if err == nil && head.Exists && q.NextToken == "" {
+		err = s.remind(ctx, &out, k, shown)
 	}
 	return out, err
 }
@@ -182,11 +187,12 @@ func (s *Service) nextPage(k DatasetKey, token string) (page, error) {
 }
 
 // fill reads one page of records.
-func (s *Service) fill(ctx context.Context, out *Listing, k DatasetKey, pg page, most int) error {
+func (s *Service) fill(ctx context.Context, out *Listing, k DatasetKey, pg page, shown Range, most int) error {
 	if most <= 0 {
 		most = math.MaxInt - 1
 	}
-	records, err := s.Store.Records(ctx, k, Range{After: pg.after, Through: pg.pinned, LiveOnly: pg.live, Complete: !pg.live, Limit: most + 1})
+	shown.Limit = most + 1
+	records, err := s.Store.Records(ctx, k, shown)
 	if err != nil {
 		return err
 	}
@@ -236,6 +242,9 @@ func (s *Service) UpdateRecords(ctx context.Context, p Principal, k DatasetKey, 
 			return nil, nil
 		}
 		c, err := v.Apply(u.Patches, s.writer(p, u.DeviceID))
+		if KindOf(err) == Stale {
+			s.conflicts.note(&v, u.Patches)
+		}
 		if err != nil {
 			return nil, err
 		}
