@@ -13,7 +13,7 @@ import (
 )
 
 type benchCmd struct {
-	Parts []string `name:"run" help:"What to measure: p1, p2, p3, p4, p5, p6, p9, p11, warehouse (P1 to P3 with the warehouse on). Default: all but p9, the growth to 10 million records." placeholder:"PART,..."`
+	Parts []string `name:"run" help:"What to measure: ceiling, p1, p2, p3, p4, p5, p6, p9, p11, warehouse (P1 to P3 with the warehouse on). Default: all but p9, the growth to 10 million records." placeholder:"PART,..."`
 
 	Quick       bool `help:"Small sizes, about 20 s: only the correctness of the answers counts."`
 	Seconds     int  `help:"Length of P1. Default: 25." placeholder:"N"`

@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Configuration(settingsFile),
+		kong.Configuration(settingsFile(lookup)),
 		kong.Resolvers(environment(lookup)),
 	)
 	if err != nil {

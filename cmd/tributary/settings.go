@@ -10,9 +10,18 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// settingsFile reads lines "name = value". Empty lines and lines that begin
-// with # say nothing. A name that no flag has is an error.
-func settingsFile(r io.Reader) (kong.Resolver, error) {
+// settingsFile gives the reader of a settings file. The environment, which
+// lookup reads, beats the file.
+func settingsFile(lookup func(string) (string, bool)) kong.ConfigurationLoader {
+	return func(r io.Reader) (kong.Resolver, error) {
+		values, err := readSettings(r)
+		return &resolver{values: values, lookup: lookup}, err
+	}
+}
+
+// readSettings reads lines "name = value". Empty lines and lines that begin
+// with # say nothing.
+func readSettings(r io.Reader) (map[string]string, error) {
 	values := map[string]string{}
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
@@ -26,7 +35,7 @@ func settingsFile(r io.Reader) (kong.Resolver, error) {
 		}
 		values[strings.TrimSpace(name)] = strings.TrimSpace(value)
 	}
-	return &resolver{values: values}, lines.Err()
+	return values, lines.Err()
 }
 
 // environment reads TRIBUTARY_LISTEN for --listen.
@@ -34,12 +43,14 @@ func environment(lookup func(string) (string, bool)) kong.Resolver {
 	return &resolver{lookup: lookup}
 }
 
-// resolver gives flags their values from a file or the environment.
+// resolver gives flags their values: those of the environment, else those of a
+// file.
 type resolver struct {
 	values map[string]string
 	lookup func(string) (string, bool)
 }
 
+// Validate refuses a name in the file that no flag has.
 func (r *resolver) Validate(app *kong.Application) error {
 	known := map[string]bool{}
 	_ = kong.Visit(app, func(v kong.Visitable, next kong.Next) error {
@@ -56,12 +67,10 @@ func (r *resolver) Validate(app *kong.Application) error {
 	return nil
 }
 
+// Resolve gives a flag's value.
 func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
-	if r.lookup != nil {
-		if v, ok := r.lookup("TRIBUTARY_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))); ok {
-			return v, nil
-		}
-		return nil, nil
+	if v, ok := r.lookup("TRIBUTARY_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))); ok {
+		return v, nil
 	}
 	if v, ok := r.values[f.Name]; ok {
 		return v, nil

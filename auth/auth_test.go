@@ -1,0 +1,148 @@
+package auth_test
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tributary"
+	"tributary/auth"
+	"tributary/awswire"
+	"tributary/store/pebblestore"
+)
+
+type kit struct {
+	*testing.T
+	auth  *auth.Auth
+	store *pebblestore.Store
+	clock time.Time
+}
+
+func newKit(t *testing.T) *kit {
+	t.Helper()
+	k := &kit{T: t, clock: time.Unix(1_790_000_000, 0)}
+	now := func() time.Time { return k.clock }
+	var err error
+	k.store, err = pebblestore.Open(pebblestore.Config{Dir: "store", FS: vfs.NewMem(), Now: now})
+	k.ok(err)
+	t.Cleanup(func() { k.ok(k.store.Close()) })
+	k.auth = &auth.Auth{Keys: k.store, Sealer: sealer(k.T), Account: "123456789012", Now: now}
+	return k
+}
+
+func sealer(t *testing.T) *tributary.Sealer {
+	s, err := tributary.NewSealer(bytes.Repeat([]byte{7}, tributary.MasterKeyLength))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (k *kit) ok(err error) {
+	k.Helper()
+	if err != nil {
+		k.Fatal(err)
+	}
+}
+
+// who signs a request and tells whom it is taken for.
+func (k *kit) who(a *auth.Auth, c awswire.Credentials) (tributary.Principal, string) {
+	k.Helper()
+	r := httptest.NewRequest("GET", "http://auth.test/", nil)
+	awswire.Sign(r, nil, c, "us-east-1", "test", k.clock)
+	p, _, err := a.Authenticate(r, nil)
+	var f *awswire.Fault
+	if errors.As(err, &f) {
+		return p, f.Code
+	}
+	k.ok(err)
+	return p, ""
+}
+
+func TestDeveloper(t *testing.T) {
+	k := newKit(t)
+	key, err := k.auth.NewAccessKey(t.Context())
+	k.ok(err)
+	if p, code := k.who(k.auth, key); code != "" || !p.Developer() || p.Account != "123456789012" || p.AccessKey != key.AccessKeyID {
+		t.Errorf("%+v, %s", p, code)
+	}
+	stored, err := k.store.AccessKey(t.Context(), key.AccessKeyID)
+	k.ok(err)
+	if bytes.Contains(stored.Sealed, []byte(key.SecretKey)) {
+		t.Error("the secret is in the store")
+	}
+	wrong := key
+	wrong.SecretKey += "x"
+	if _, code := k.who(k.auth, wrong); code != "InvalidSignatureException" {
+		t.Errorf("a wrong secret: %s", code)
+	}
+	if _, code := k.who(k.auth, awswire.Credentials{AccessKeyID: "AKIANOBODY", SecretKey: "x"}); code != "UnrecognizedClientException" {
+		t.Errorf("an unknown key: %s", code)
+	}
+	stored.Disabled = true
+	k.ok(k.store.PutAccessKey(t.Context(), stored))
+	k.clock = k.clock.Add(2 * time.Second) // a key is remembered for a second
+	if _, code := k.who(k.auth, key); code != "UnrecognizedClientException" {
+		t.Errorf("a disabled key: %s", code)
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	k := newKit(t)
+	c, until, err := k.auth.Issue(tributary.Identity{ID: "us-east-1:1", Pool: "us-east-1:2"})
+	k.ok(err)
+	if want := k.clock.Add(time.Hour); !until.Equal(want) {
+		t.Errorf("good until %s, want %s", until, want)
+	}
+	want := tributary.Principal{AccessKey: c.AccessKeyID, Pool: "us-east-1:2", Identity: "us-east-1:1"}
+	// Another process under the same master key takes them, and so does a restart.
+	other := &auth.Auth{Keys: k.store, Sealer: sealer(t), Account: "123456789012", Now: k.auth.Now}
+	for name, a := range map[string]*auth.Auth{"own": k.auth, "another process": other} {
+		if p, code := k.who(a, c); p != want || code != "" || p.Developer() {
+			t.Errorf("%s: %+v, %s", name, p, code)
+		}
+	}
+	stolen := c
+	stolen.AccessKeyID = "ASIAOTHER"
+	if _, code := k.who(k.auth, stolen); code != "UnrecognizedClientException" {
+		t.Errorf("a token of another key: %s", code)
+	}
+	k.clock = until.Add(-time.Second)
+	if _, code := k.who(k.auth, c); code != "" {
+		t.Errorf("a second before the end: %s", code)
+	}
+	k.clock = until
+	if _, code := k.who(k.auth, c); code != "ExpiredTokenException" {
+		t.Errorf("at the end: %s", code)
+	}
+}
+
+// TestOutage keeps a store that is down from looking like a wrong key.
+func TestOutage(t *testing.T) {
+	k := newKit(t)
+	key, err := k.auth.NewAccessKey(t.Context())
+	k.ok(err)
+	k.ok(k.store.Close())
+	r := httptest.NewRequest("GET", "http://auth.test/", nil)
+	awswire.Sign(r, nil, key, "us-east-1", "test", k.clock)
+	_, _, err = k.auth.Authenticate(r, nil)
+	var f *awswire.Fault
+	if !errors.As(err, &f) || f.Status != http.StatusServiceUnavailable {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRegions(t *testing.T) {
+	k := newKit(t)
+	k.auth.Region = func(r string) bool { return r == "eu-west-1" }
+	key, err := k.auth.NewAccessKey(t.Context())
+	k.ok(err)
+	if _, code := k.who(k.auth, key); code == "" {
+		t.Error("a signature for another region was taken")
+	}
+}
