@@ -1,0 +1,167 @@
+package awswire_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"tributary/awswire"
+)
+
+type echoIn struct {
+	Text  string
+	At    awswire.Timestamp
+	id, q string
+}
+
+func (in *echoIn) Bind(p awswire.Params) error {
+	in.id = p.Path("Id")
+	in.q, _ = p.Query("q")
+	return nil
+}
+
+type echoOut struct {
+	ID   string `json:"Id"`
+	Q    string
+	Text string
+	At   awswire.Timestamp
+}
+
+func echo(_ context.Context, _ string, in *echoIn) (*echoOut, error) {
+	switch in.Text {
+	case "panic":
+		panic("on purpose")
+	case "error":
+		return nil, errors.New("secret")
+	}
+	return &echoOut{in.id, in.q, in.Text, in.At}, nil
+}
+
+// service is a service of one operation that needs no signature, and one that does.
+func service(protocol awswire.Protocol) *awswire.Service[string] {
+	return &awswire.Service[string]{
+		Name: "test", Target: "Test", Protocol: protocol, MaxBody: 100,
+		Operations: []awswire.Operation[string]{
+			{Name: "Echo", Method: "POST", Path: "/things/{Id}/echo", Public: true, Handle: awswire.Handler(echo)},
+			{Name: "Signed", Method: "GET", Path: "/signed", Handle: awswire.Handler(echo)},
+			awswire.Unsupported[string]("Later", "GET", "/later"),
+		},
+		Authenticate: func(r *http.Request, _ []byte) (string, awswire.Scope, error) {
+			if r.Header.Get("Authorization") == "" {
+				return "", awswire.Scope{}, &awswire.Fault{Code: "MissingAuthenticationTokenException", Status: 403, Message: "Missing Authentication Token"}
+			}
+			return "me", awswire.Scope{Service: r.Header.Get("Authorization")}, nil
+		},
+		Fault: func(_ string, err error) *awswire.Fault {
+			return &awswire.Fault{Code: "InternalErrorException", Status: 500, Message: "Internal error"}
+		},
+	}
+}
+
+func TestService(t *testing.T) {
+	for _, c := range []struct {
+		name, method, target, body, auth string
+		status                           int
+		code, answer                     string
+	}{
+		{"echo", "POST", "/things/a/echo?q=1", `{"Text":"x","At":1.5e3}`, "", 200, "", `{"Id":"a","Q":"1","Text":"x","At":1500}`},
+		{"escapes", "POST", "/things/a%2Fb%3Ac/echo?q=a%20b+c", "", "", 200, "", `{"Id":"a/b:c","Q":"a b c","Text":"","At":0}`},
+		{"dots", "POST", "/things/../echo", "", "", 200, "", `{"Id":"..","Q":"","Text":"","At":0}`},
+		{"unknown members", "POST", "/things/a/echo", `{"Other":1,"At":null}`, "", 200, "", `{"Id":"a","Q":"","Text":"","At":0}`},
+		{"no such path", "POST", "/things/a/b/echo", "", "", 404, "UnknownOperationException", ""},
+		{"too short", "POST", "/things/a", "", "", 404, "UnknownOperationException", ""},
+		{"other method", "GET", "/things/a/echo", "", "", 404, "UnknownOperationException", ""},
+		{"no JSON", "POST", "/things/a/echo", `{"Text"`, "", 400, "SerializationException", ""},
+		{"wrong type", "POST", "/things/a/echo", `{"Text":1}`, "", 400, "SerializationException", ""},
+		{"far time", "POST", "/things/a/echo", `{"At":1e300}`, "", 400, "SerializationException", ""},
+		{"too large", "POST", "/things/a/echo", strings.Repeat(" ", 101), "", 413, "RequestEntityTooLargeException", ""},
+		{"panic", "POST", "/things/a/echo", `{"Text":"panic"}`, "", 500, "InternalFailure", ""},
+		{"error", "POST", "/things/a/echo", `{"Text":"error"}`, "", 500, "InternalErrorException", ""},
+		{"not signed", "GET", "/signed", "", "", 403, "MissingAuthenticationTokenException", ""},
+		{"signed for another", "GET", "/signed", "", "other", 403, "InvalidSignatureException", ""},
+		{"signed", "GET", "/signed", "", "test", 200, "", `{"Id":"","Q":"","Text":"","At":0}`},
+		{"later", "GET", "/later", "", "test", 400, "UnsupportedOperationException", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := httptest.NewRequest(c.method, c.target, strings.NewReader(c.body))
+			r.Header.Set("Authorization", c.auth)
+			w := httptest.NewRecorder()
+			service(awswire.RESTJSON).ServeHTTP(w, r)
+			if w.Code != c.status || w.Header().Get("X-Amzn-Errortype") != c.code || c.answer != "" && w.Body.String() != c.answer {
+				t.Errorf("got %d %s %s, want %d %s %s", w.Code, w.Header().Get("X-Amzn-Errortype"), w.Body, c.status, c.code, c.answer)
+			}
+			if strings.Contains(w.Body.String(), "secret") || !json.Valid(w.Body.Bytes()) || len(w.Header().Get("X-Amzn-Requestid")) != 36 {
+				t.Errorf("request id %q, body %s", w.Header().Get("X-Amzn-Requestid"), w.Body)
+			}
+		})
+	}
+}
+
+func TestJSON11(t *testing.T) {
+	for _, c := range []struct {
+		target, body string
+		status       int
+		answer       string
+	}{
+		{"Test.Echo", `{"Text":"x"}`, 200, `{"Id":"","Q":"","Text":"x","At":0}`},
+		{"Test.Nothing", `{}`, 400, `"__type":"UnknownOperationException"`},
+		{"Other.Echo", `{}`, 400, `"__type":"UnknownOperationException"`},
+		{"Test.Signed", `{}`, 400, `"__type":"MissingAuthenticationTokenException"`}, // 403 on REST-JSON
+		{"Test.Echo", `{"Text":"error"}`, 500, `"__type":"InternalErrorException"`},
+		{"Test.Echo", strings.Repeat(" ", 101), 413, `"__type":"RequestEntityTooLargeException"`},
+	} {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(c.body))
+		r.Header.Set("X-Amz-Target", c.target)
+		w := httptest.NewRecorder()
+		service(awswire.JSON11).ServeHTTP(w, r)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.answer) || w.Header().Get("Content-Type") != "application/x-amz-json-1.1" {
+			t.Errorf("%s %.20s: got %d %s, want %d %s", c.target, c.body, w.Code, w.Body, c.status, c.answer)
+		}
+	}
+}
+
+// TestHalfBody sends less than was announced.
+func TestHalfBody(t *testing.T) {
+	s := httptest.NewServer(service(awswire.RESTJSON))
+	defer s.Close()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "POST /things/a/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{\"Text\""); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(answer), "IncompleteBody") {
+		t.Errorf("%s, %v", answer, err)
+	}
+}
+
+func TestTimestamp(t *testing.T) {
+	for text, want := range map[string]awswire.Timestamp{"0": 0, "1524113410.528": 1524113410528, "1.412974057151E9": 1412974057151, "-1.5": -1500, "1577836800": 1577836800000} {
+		if got, err := awswire.ParseTimestamp(text); err != nil || got != want {
+			t.Errorf("%s is %d, %v", text, got, err)
+		}
+	}
+	for ms, want := range map[awswire.Timestamp]string{0: "0", 1500: "1.500", -1500: "-1.500", 1412974057007: "1412974057.007", 7000: "7"} {
+		if got := string(ms.AppendJSON(nil)); got != want {
+			t.Errorf("%d is written %s, want %s", ms, got, want)
+		}
+	}
+	for _, text := range []string{"", "x", "NaN", "Inf", "1e20", "0x10p3x"} {
+		if got, err := awswire.ParseTimestamp(text); err == nil {
+			t.Errorf("%q is read as %d", text, got)
+		}
+	}
+}
