@@ -114,6 +114,24 @@ func (v *View) conflict(p *Patch) *Record {
 	return nil
 }
 
+// Repeat computes a change that writes again, as they are, the records that
+// patches conflict with although their counts are not above since. It is nil if
+// there are none.
+func (v *View) Repeat(patches []Patch, since int64, w Writer) *Change {
+	c := v.begin(w, Replace)
+	for i := range patches {
+		if had := v.conflict(&patches[i]); had != nil && had.SyncCount <= since {
+			again := *had
+			again.SyncCount = c.SyncCount
+			c.Records = append(c.Records, again)
+		}
+	}
+	if len(c.Records) == 0 {
+		return nil
+	}
+	return c
+}
+
 // Delete computes the removal of the dataset in v, which exists.
 func (v *View) Delete(w Writer) *Change {
 	c := v.begin(w, Remove)

@@ -93,9 +93,10 @@ func (jsClient) push(d *device, u updates) error {
 		return nil
 	}
 	// What it has not stored by now it will never ask for.
+	d.told = max(d.told, d.last)
 	held := d.held()
 	for key, r := range held {
-		if r.SyncCount <= d.last && d.records[key].count != r.SyncCount {
+		if r.SyncCount <= d.last && d.records[key] != entryOf(r) {
 			d.blind[key] = true
 		}
 	}

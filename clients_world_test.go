@@ -19,6 +19,7 @@ type world struct {
 	t       testing.TB
 	rng     *rand.Rand
 	service *tributary.Service
+	writer  *tributary.Service // takes the clients' updates; the same unless there are two nodes
 	key     tributary.DatasetKey
 	stores  []tributary.Store
 	changes []*tributary.Change // all commits, for a restore to replay
@@ -33,9 +34,21 @@ var liveKeys = []string{"a", "b", "c", "d"}
 
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 7)), key: key("d")}
-	w.service = &tributary.Service{Sealer: newSealer(t, 1), Account: account, Now: newClock().Now}
+	w.service = w.node()
+	w.writer = w.service
 	w.openStore()
 	return w
+}
+
+func (w *world) node() *tributary.Service {
+	return &tributary.Service{Sealer: newSealer(w.t, 1), Account: account, Now: newClock().Now}
+}
+
+// secondNode has the clients' lists and updates answered by different nodes
+// from now on, as a balancer that takes turns may have it.
+func (w *world) secondNode() {
+	w.writer = w.node()
+	w.writer.Store = w.service.Store
 }
 
 // recorder keeps what is committed.
@@ -65,6 +78,7 @@ func (w *world) openStore() {
 		w.t.Fatal(err)
 	}
 	w.service.Store = recorder{s, w}
+	w.writer.Store = w.service.Store
 }
 
 func (w *world) close() {
@@ -152,7 +166,9 @@ func (w *world) others(patches ...tributary.Patch) {
 	w.note("others write %v", show(got))
 }
 
-func (w *world) othersSet(key, value string) { w.others(tributary.Patch{Key: key, Value: value}) }
+func set(key, value string) tributary.Patch { return tributary.Patch{Key: key, Value: value} }
+
+func (w *world) othersSet(key, value string) { w.others(set(key, value)) }
 func (w *world) othersRemove(key string)     { w.others(tributary.Patch{Key: key, Remove: true}) }
 
 // othersForget removes so many keys that nobody ever had that all tombstones
@@ -203,7 +219,7 @@ func (w *world) happen() {
 	case n < 14:
 		w.othersRemove(w.someKey())
 	case n < 16:
-		w.others(tributary.Patch{Key: "a", Value: w.value()}, tributary.Patch{Key: "b", Remove: true}, tributary.Patch{Key: "c", Value: w.value()})
+		w.others(set("a", w.value()), tributary.Patch{Key: "b", Remove: true}, set("c", w.value()))
 	case n < 17:
 		w.othersForget()
 	case n < 18:
@@ -354,14 +370,16 @@ func (d *device) push(token string) (sent map[string]entry, got []tributary.Reco
 	if len(patches) == 0 {
 		return nil, nil, nil
 	}
-	got, err = d.service.UpdateRecords(d.t.Context(), d.principal(), d.key, tributary.Update{SessionToken: token, Patches: patches})
+	got, err = d.writer.UpdateRecords(d.t.Context(), d.principal(), d.key, tributary.Update{SessionToken: token, Patches: patches})
 	d.note("%s pushes %v: %v, %v", d.name, sent, brief(got), err)
 	if err != nil && tributary.KindOf(err) != tributary.Stale {
 		d.fail("%s cannot push: %v", d.name, err)
 	}
 	if err == nil {
 		d.during()
-		d.told = max(d.told, highest(got))
+		if highest(got) == d.told+1 {
+			d.told++ // nothing lies between the list and the answer
+		}
 		for key := range sent {
 			delete(d.blind, key)
 		}

@@ -2,21 +2,21 @@ package tributary
 
 // PageState is a page token's inside, for tests.
 type PageState struct {
-	Pinned     int64
-	After      Cursor
-	Live, Told bool
+	Pinned, Since int64
+	After         Cursor
+	Told          bool
 }
 
 // Encode writes the state as a page token holds it.
 func (s PageState) Encode() []byte {
-	p := page{pinned: s.Pinned, after: s.After, live: s.Live, told: s.Told}
+	p := page{pinned: s.Pinned, after: s.After, since: s.Since, told: s.Told}
 	return p.encode()
 }
 
 // DecodePage reads a page token's inside.
 func DecodePage(b []byte) (PageState, bool) {
 	p, ok := decodePage(b)
-	return PageState{Pinned: p.pinned, After: p.after, Live: p.live, Told: p.told}, ok
+	return PageState{Pinned: p.pinned, After: p.after, Since: p.since, Told: p.told}, ok
 }
 
 // BindTo makes the context of a token of a purpose and a dataset.

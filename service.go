@@ -30,7 +30,6 @@ type Service struct {
 	sessionsMu sync.Mutex
 	sessions   map[PoolID]int64 // begun, not yet in the store
 
-	conflicts   conflicts
 	wakeSweeper chan struct{} // made by Run
 	sweepOnce   sync.Once
 }
@@ -113,13 +112,9 @@ func (s *Service) list(ctx context.Context, op string, k DatasetKey, q ListQuery
 	if err != nil {
 		return Listing{}, err
 	}
-	out := Listing{SyncCount: pg.pinned, LastModifiedBy: head.LastModifiedBy, Exists: head.Exists, DeletedMeanwhile: pg.told, SessionToken: s.newSession(k)}
-	shown := Range{After: pg.after, Through: pg.pinned, LiveOnly: pg.live, Complete: !pg.live}
+	out := Listing{SyncCount: pg.pinned, LastModifiedBy: head.LastModifiedBy, Exists: head.Exists, DeletedMeanwhile: pg.told, SessionToken: s.newSession(k, pg.since)}
 	if head.Exists && pg.after.SyncCount < pg.pinned || pg.after.Key != "" {
-		err = s.fill(ctx, &out, k, pg, shown, q.MaxResults)
-	}
-	if err == nil && head.Exists && q.NextToken == "" {
-		err = s.remind(ctx, &out, k, shown)
+		err = s.fill(ctx, &out, k, pg, q.MaxResults)
 	}
 	return out, err
 }
@@ -157,19 +152,21 @@ func (s *Service) view(ctx context.Context, op string, k DatasetKey, keys []stri
 	return v, nil
 }
 
-// firstPage decides what a listing shows to a client that has seen a count.
+// firstPage decides what a listing shows to a client that has seen a count. A
+// list of everything shows the tombstones too: clients go back to 0 after a
+// conflict, with data in hand, and would keep what was removed meanwhile.
 func (s *Service) firstPage(head *Dataset, q ListQuery) (page, error) {
-	pg := page{pinned: head.SyncCount, after: AfterCount(q.LastSyncCount)}
 	last := q.LastSyncCount
+	pg := page{pinned: head.SyncCount, since: last, after: AfterCount(last)}
 	switch {
 	case last > head.SyncCount && head.Exists && s.StrictSyncCount:
 		return pg, Errorf(Invalid, "list records", "No such SyncCount: %d exists for this Dataset", last)
 	case last > 0 && (last < head.Marker || head.Exists && last < head.Floor):
-		pg.told, pg.live, pg.after = true, true, AfterCount(0)
+		pg.told, pg.since, pg.after = true, 0, AfterCount(0)
 	case last == 0 || last > head.SyncCount:
 		// A client that knows more than we do has met a restored server: it
 		// gets everything, with the true count.
-		pg.live, pg.after = true, AfterCount(0)
+		pg.since, pg.after = 0, AfterCount(0)
 	}
 	return pg, nil
 }
@@ -187,12 +184,11 @@ func (s *Service) nextPage(k DatasetKey, token string) (page, error) {
 }
 
 // fill reads one page of records.
-func (s *Service) fill(ctx context.Context, out *Listing, k DatasetKey, pg page, shown Range, most int) error {
+func (s *Service) fill(ctx context.Context, out *Listing, k DatasetKey, pg page, most int) error {
 	if most <= 0 {
 		most = math.MaxInt - 1
 	}
-	shown.Limit = most + 1
-	records, err := s.Store.Records(ctx, k, shown)
+	records, err := s.Store.Records(ctx, k, Range{After: pg.after, Through: pg.pinned, Complete: pg.since > 0, Limit: most + 1})
 	if err != nil {
 		return err
 	}
@@ -223,7 +219,8 @@ func (s *Service) UpdateRecords(ctx context.Context, p Principal, k DatasetKey, 
 	if err := s.checkCall(p, op, k); err != nil {
 		return nil, err
 	}
-	if err := s.checkSession(k, u.SessionToken); err != nil {
+	since, err := s.checkSession(k, u.SessionToken)
+	if err != nil {
 		return nil, err
 	}
 	keys := make([]string, len(u.Patches))
@@ -243,7 +240,7 @@ func (s *Service) UpdateRecords(ctx context.Context, p Principal, k DatasetKey, 
 		}
 		c, err := v.Apply(u.Patches, s.writer(p, u.DeviceID))
 		if KindOf(err) == Stale {
-			s.conflicts.note(&v, u.Patches)
+			return nil, s.refuse(ctx, &v, u.Patches, since, err)
 		}
 		if err != nil {
 			return nil, err
@@ -258,6 +255,22 @@ func (s *Service) UpdateRecords(ctx context.Context, p Principal, k DatasetKey, 
 		}
 	}
 	return nil, busy(op)
+}
+
+// refuse answers a conflict. Records that the client was not shown by the list
+// before, because it claims to have seen them, are written again with a count
+// of their own, so that its next list shows them: it could not know what to
+// present, and would meet the same conflict for ever. If that fails, or
+// somebody else comes first, the next try mends it.
+func (s *Service) refuse(ctx context.Context, v *View, patches []Patch, since int64, conflict error) error {
+	c := v.Repeat(patches, since, Writer{ID: newChangeID(), By: v.Dataset.LastModifiedBy, Now: MillisOf(s.now())})
+	if c == nil {
+		return conflict
+	}
+	if err := s.Store.Commit(ctx, c); err != nil && KindOf(err) != Stale {
+		return err
+	}
+	return conflict
 }
 
 func busy(op string) error {

@@ -51,7 +51,7 @@ func TestListDeltas(t *testing.T) {
 		last int64
 		want []string
 	}{
-		{0, []string{"c=2@2", "a=4@4"}}, // without the tombstone
+		{0, []string{"c=2@2", "b-@3", "a=4@4"}},
 		{1, []string{"c=2@2", "b-@3", "a=4@4"}},
 		{2, []string{"b-@3", "a=4@4"}},
 		{3, []string{"a=4@4"}},

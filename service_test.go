@@ -46,6 +46,41 @@ func TestUpdateConflictRejectsAll(t *testing.T) {
 	want(t, "changes in the log", len(k.changes()), 2)
 }
 
+// TestARefusedClientIsShownWhatItClaimsToHaveSeen has a client that lists from
+// a count which hides the record that its patch conflicts with. No list would
+// ever show it again, so the refusal has to bring it back.
+func TestARefusedClientIsShownWhatItClaimsToHaveSeen(t *testing.T) {
+	k := newFilledKit(t, tributary.Limits{})
+	d := key("d")
+	k.set(d, "a", "1")
+	k.set(d, "a", "2")
+	k.remove(d, "b")
+	k.set(d, "c", "4")
+	k.clock.Add(time.Minute)
+	token := k.list(d, 3).SessionToken
+	push := func() {
+		t.Helper()
+		_, err := k.UpdateRecords(k.ctx, developer, d, tributary.Update{SessionToken: token, Patches: []tributary.Patch{
+			{Key: "a", Value: "mine", SyncCount: 1}, {Key: "b", Value: "mine"}, {Key: "x", Value: "mine"}, {Key: "c", Value: "mine", SyncCount: 1}}})
+		k.kind(err, tributary.Stale)
+	}
+	push()
+	shown := k.list(d, 3)
+	var again []string
+	for _, r := range shown.Records {
+		again = append(again, fmt.Sprint(r.Key, " ", r.Value, " ", r.Removed))
+		want(t, "the date of "+r.Key, r.LastModified, startOfTime)
+	}
+	want(t, "what the next list since 3 shows", strings.Join(again, ", "), "c 4 false, a 2 false, b  true")
+	count, changes := shown.SyncCount, len(k.changes())
+	push()
+	want(t, "the count after another try", k.list(d, 0).SyncCount, count)
+	want(t, "changes in the log", len(k.changes()), changes)
+	head, err := k.DescribeDataset(k.ctx, developer, d)
+	k.ok(err)
+	want(t, "records, tombstones, bytes", fmt.Sprint(head.Records, head.Tombstones, head.Bytes), "2 1 4")
+}
+
 func TestUpdateRefusesBadPatches(t *testing.T) {
 	k := newFilledKit(t, tributary.Limits{})
 	for name, patches := range map[string][]tributary.Patch{

@@ -161,9 +161,9 @@ func somePages() []tributary.PageState {
 	return []tributary.PageState{
 		{},
 		{Pinned: 1, After: tributary.Cursor{SyncCount: 1, Key: "a"}},
-		{Pinned: 1<<63 - 1, After: tributary.Cursor{SyncCount: 1 << 40, Key: strings.Repeat("😀", 1024)}, Live: true, Told: true},
+		{Pinned: 1<<63 - 1, After: tributary.Cursor{SyncCount: 1 << 40, Key: strings.Repeat("😀", 1024)}, Since: 3, Told: true},
 		{Pinned: 300, After: tributary.Cursor{SyncCount: 200, Key: "\x00\xff"}, Told: true},
-		{Pinned: -1, After: tributary.Cursor{SyncCount: -5}, Live: true},
+		{Pinned: -1, After: tributary.Cursor{SyncCount: -5}, Since: 3},
 	}
 }
 

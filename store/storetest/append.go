@@ -126,6 +126,7 @@ func appendSnapshot(k *kit) {
 	c := k.sync(key, put("a", "3"))
 	list := k.entries(k.shard(s, string(ann)))
 	k.same("log's end", entryText(&list[len(list)-1]), storedChange(c))
+	k.awaitUsage(poolA, tributary.Usage{Bytes: c.Next.Bytes, LastModified: c.At})
 }
 
 // notAppended appends what must be Stale and must leave no trace.

@@ -66,7 +66,7 @@ func viewRecords(k *kit) {
 		}
 		k.same("viewed records", strings.Join(keys, ", "), "B false n2, _ false n1, b false n0, e true n1, é false n2")
 		k.same("head", headText(&v.Dataset), headText(&held.Next))
-		for _, asked := range [][]string{nil, {"missing"}, {""}} {
+		for _, asked := range [][]string{nil, {"missing"}, {""}, {"A", "É", "E"}, {"b\x00"}} {
 			if v := k.view(key, asked...); len(v.Records) != 0 {
 				k.Fatalf("asked for %q the view has %s", asked, recordsText(v.Records))
 			}

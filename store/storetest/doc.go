@@ -15,7 +15,7 @@
 //   - The default log has any number of shards, and stream ids any value.
 //   - Arrived is the time of the engine's clock or of the entry.
 //   - Leases, AccessKeys and Shards list in any order; Shards may list closed
-//     shards without entries, Leases those of deleted streams.
+//     shards without entries.
 //   - LastModified in the figures of a pool that took no change is anything.
 //
 // And it holds engines to these readings:

@@ -254,7 +254,10 @@ func identityOneInAll(k *kit) {
 	k.pool(poolA)
 	k.pool(poolB)
 	k.identity(ann, poolA)
-	k.kind(k.s.PutIdentity(k.Context(), tributary.Identity{ID: ann, Pool: poolB}), tributary.Stale)
+	for _, revision := range []int64{0, 1} {
+		i := tributary.Identity{ID: ann, Pool: poolB, Revision: revision}
+		k.kind(k.s.PutIdentity(k.Context(), i), tributary.Stale)
+	}
 	if i := got(k.s.Identity(k.Context(), ann))(k); i.Pool != poolA {
 		k.Fatalf("the identity is in pool %s", i.Pool)
 	}

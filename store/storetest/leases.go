@@ -89,6 +89,9 @@ func leaseAfterStream(k *kit) {
 	old := k.stream("s", 1)
 	got(k.s.SwapLease(k.Context(), tributary.Lease{Group: "g", Shard: tributary.Shard{Stream: old.ID}, Owner: "a"}))(k)
 	k.ok(k.s.DeleteStream(k.Context(), "s"))
+	if list := k.leases("g"); len(list) != 0 {
+		k.Fatalf("the leases of a deleted stream are listed: %+v", list)
+	}
 	s := k.stream("s", 1)
 	l := tributary.Lease{Group: "g", Shard: tributary.Shard{Stream: s.ID}, Owner: "b"}
 	if l = got(k.s.SwapLease(k.Context(), l))(k); l.Revision != 1 {

@@ -338,6 +338,9 @@ func logWaitCommit(k *kit) {
 	after := tributary.Position("")
 	for n := range uint64(20) {
 		first, second := k.waiting(shard, after), k.waiting(shard, tributary.PositionOf(shard, n))
+		if n < 3 { // by now they do wait; else it may be too late for that
+			k.blocks(shard, after)
+		}
 		switch n % 3 {
 		case 0:
 			k.sync(key, put("a", "1"))
@@ -400,12 +403,17 @@ func logWaitDone(k *kit) {
 }
 
 func logWaitGone(k *kit) {
-	s := k.stream("s", 1)
-	shard := tributary.Shard{Stream: s.ID}
-	done := k.waiting(shard, "")
-	k.ok(k.s.DeleteStream(k.Context(), "s"))
-	if err := <-done; err != nil {
-		k.kind(err, tributary.NotFound)
+	var shard tributary.Shard
+	for n := range 6 {
+		shard = tributary.Shard{Stream: k.stream("s", 1).ID}
+		done := k.waiting(shard, "")
+		if n < 3 { // by now it does wait
+			k.blocks(shard, "")
+		}
+		k.ok(k.s.DeleteStream(k.Context(), "s"))
+		if err := <-done; err != nil {
+			k.kind(err, tributary.NotFound)
+		}
 	}
 	k.kind(k.s.Wait(k.Context(), shard, ""), tributary.NotFound)
 	_, err := k.s.Read(k.Context(), shard, "", 1)

@@ -127,6 +127,7 @@ func (m *Model) DeleteStream(_ context.Context, name tributary.StreamName) error
 		}
 		delete(m.streams, name)
 		maps.DeleteFunc(m.logs, func(shard tributary.Shard, _ *modelLog) bool { return shard.Stream == s.ID })
+		maps.DeleteFunc(m.leases, func(k leaseKey, _ tributary.Lease) bool { return k.shard.Stream == s.ID })
 		m.wake()
 		return nil
 	})

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"tributary"
 )
@@ -221,13 +220,8 @@ func (a *actor) positionLabel(p tributary.Position) string {
 func (a *actor) end() []string {
 	lines, err := Dump(a.ctx, a.s)
 	lines = append(lines, "dump "+outcome(err, ""))
-	live := map[tributary.StreamID]bool{}
-	for _, s := range a.liveStreams() {
-		live[s.ID] = true
-	}
 	for _, group := range leaseGroupNames() {
 		leases, err := a.s.Leases(a.ctx, group)
-		leases = slices.DeleteFunc(leases, func(l tributary.Lease) bool { return !live[l.Shard.Stream] })
 		slices.SortFunc(leases, func(x, y tributary.Lease) int { return cmp.Compare(a.leaseLabel(&x), a.leaseLabel(&y)) })
 		lines = append(lines, "leases "+outcome(err, texts(leases, a.leaseLabel)))
 	}
@@ -246,9 +240,7 @@ func (a *actor) settledUsage(pool tributary.PoolID) string {
 		return kindText(err)
 	}
 	want := a.usage[pool]
-	ctx, cancel := context.WithTimeout(a.ctx, 10*time.Second)
-	defer cancel()
-	if err := awaitUsage(ctx, a.s, pool, settled(want)); err != nil {
+	if err := awaitUsage(a.ctx, a.s, pool, settled(want)); err != nil {
 		return fmt.Sprintf("%v, want %s", err, usageText(&want))
 	}
 	return usageText(&want)

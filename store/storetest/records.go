@@ -112,7 +112,7 @@ func (s shadow) pageThrough(k *kit, key tributary.DatasetKey) {
 		r := tributary.Range{Through: all, LiveOnly: true, Limit: limit}
 		for {
 			page := k.records(key, r)
-			if len(page) == 0 {
+			if len(page) == 0 || len(listed) > len(s) {
 				break
 			}
 			listed = append(listed, page...)

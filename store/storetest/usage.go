@@ -92,6 +92,8 @@ func usageSessions(k *kit) {
 	c := k.sync(keyOf(ann, "notes"), put("a", "1"))
 	k.awaitUsage(poolA, tributary.Usage{Bytes: 2, Sessions: 5, LastModified: c.At})
 	k.awaitUsage(poolB, tributary.Usage{Sessions: 5})
+	k.pool("nowhere:0")
+	k.awaitUsage("nowhere:0", tributary.Usage{})
 }
 
 func usageNewPool(k *kit) {

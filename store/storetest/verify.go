@@ -109,18 +109,33 @@ func (a *audit) walkLogs() error {
 // shardMaps are those of the named streams, by shard.
 func (a *audit) shardMaps() (map[tributary.Shard]tributary.ShardRange, error) {
 	ranges := map[tributary.Shard]tributary.ShardRange{}
-	var after tributary.StreamName
+	err := walk(a.ctx, a.s.Streams, func(s *tributary.Stream) (tributary.StreamName, error) {
+		for _, r := range s.Shards {
+			ranges[tributary.Shard{Stream: s.ID, Number: r.Number}] = r
+		}
+		return s.Name, nil
+	})
+	return ranges, err
+}
+
+// walk visits a whole listing, page by page. visit gives the value's place.
+func walk[K ~string, V any](ctx context.Context, list func(context.Context, K, int) ([]V, error), visit func(*V) (K, error)) error {
+	var after K
 	for {
-		list, err := a.s.Streams(a.ctx, after, 100)
-		if err != nil || len(list) == 0 {
-			return ranges, err
+		values, err := list(ctx, after, 100)
+		if err != nil || len(values) == 0 {
+			return err
 		}
-		for _, s := range list {
-			for _, r := range s.Shards {
-				ranges[tributary.Shard{Stream: s.ID, Number: r.Number}] = r
+		for i := range values {
+			at, err := visit(&values[i])
+			if err != nil {
+				return err
 			}
+			if at <= after {
+				return fmt.Errorf("above %q the listing of %T shows %q", after, values[i], at)
+			}
+			after = at
 		}
-		after = list[len(list)-1].Name
 	}
 }
 
@@ -169,45 +184,26 @@ func (a *audit) history(key tributary.DatasetKey) *history {
 }
 
 func (a *audit) walkPools() error {
-	var after tributary.PoolID
-	for {
-		list, err := a.s.Pools(a.ctx, after, 100)
-		if err != nil || len(list) == 0 {
-			return err
-		}
-		for i := range list {
-			if err := a.walkPool(&list[i]); err != nil {
-				return err
-			}
-		}
-		after = list[len(list)-1].ID
-	}
+	return walk(a.ctx, a.s.Pools, func(p *tributary.Pool) (tributary.PoolID, error) { return p.ID, a.walkPool(p) })
 }
 
 func (a *audit) walkPool(p *tributary.Pool) error {
 	var bytes int64
-	var after tributary.IdentityID
 	logins := map[tributary.Login]tributary.IdentityID{}
-	for {
-		list, err := a.s.Identities(a.ctx, p.ID, after, 100)
-		if err != nil {
-			return err
-		}
-		if len(list) == 0 {
-			break
-		}
-		for i := range list {
-			if err := a.walkIdentity(&list[i], logins); err != nil {
-				return err
-			}
-			bytes += list[i].Usage.Bytes
-		}
-		after = list[len(list)-1].ID
+	identities := func(ctx context.Context, after tributary.IdentityID, limit int) ([]tributary.Identity, error) {
+		return a.s.Identities(ctx, p.ID, after, limit)
+	}
+	err := walk(a.ctx, identities, func(i *tributary.Identity) (tributary.IdentityID, error) {
+		bytes += i.Usage.Bytes
+		return i.ID, a.walkIdentity(i, logins)
+	})
+	if err != nil {
+		return err
 	}
 	if a.complete() && a.poolBytes[p.ID] != bytes {
 		a.report("by the log pool %s holds %d bytes, its identities hold %d", p.ID, a.poolBytes[p.ID], bytes)
 	}
-	if !a.checks.Usage {
+	if !a.checks.Usage || len(a.findings) > 0 {
 		return nil
 	}
 	return awaitUsage(a.ctx, a.s, p.ID, func(u tributary.Usage) bool { return u.Bytes == bytes })
@@ -224,27 +220,17 @@ func (a *audit) walkIdentity(i *tributary.Identity, logins map[tributary.Login]t
 		}
 	}
 	var bytes, count int64
-	var after tributary.DatasetName
-	for {
-		list, err := a.s.Datasets(a.ctx, i.ID, after, 100)
-		if err != nil {
-			return err
-		}
-		if len(list) == 0 {
-			break
-		}
-		for j := range list {
-			if err := a.walkDataset(&list[j]); err != nil {
-				return err
-			}
-			bytes, count = bytes+list[j].Bytes, count+1
-		}
-		after = list[len(list)-1].Key.Dataset
+	datasets := func(ctx context.Context, after tributary.DatasetName, limit int) ([]tributary.Dataset, error) {
+		return a.s.Datasets(ctx, i.ID, after, limit)
 	}
+	err := walk(a.ctx, datasets, func(d *tributary.Dataset) (tributary.DatasetName, error) {
+		bytes, count = bytes+d.Bytes, count+1
+		return d.Key.Dataset, a.walkDataset(d)
+	})
 	if i.Datasets != count || i.Usage.Bytes != bytes {
 		a.report("identity %s says it has %d datasets of %d bytes, it has %d of %d", i.ID, i.Datasets, i.Usage.Bytes, count, bytes)
 	}
-	return nil
+	return err
 }
 
 func (a *audit) walkDataset(d *tributary.Dataset) error {
@@ -330,9 +316,12 @@ func settled(want tributary.Usage) func(tributary.Usage) bool {
 	}
 }
 
+// usagePatience is several times what figures may be behind.
+const usagePatience = 5 * time.Second
+
 // awaitUsage reads a pool's figures until they are as wanted.
 func awaitUsage(ctx context.Context, s tributary.Store, pool tributary.PoolID, wanted func(tributary.Usage) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, usagePatience)
 	defer cancel()
 	for {
 		u, err := s.PoolUsage(ctx, pool)
