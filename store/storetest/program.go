@@ -87,6 +87,8 @@ type actor struct {
 	labels map[tributary.StreamID]string // what streams are called in the history
 	made   map[tributary.StreamName]int  // how often a stream was made
 	usage  map[tributary.PoolID]tributary.Usage
+	// unsettled: one pool's figures never came, so the others' would be as late.
+	unsettled bool
 }
 
 type move struct {
@@ -240,7 +242,11 @@ func (a *actor) settledUsage(pool tributary.PoolID) string {
 		return kindText(err)
 	}
 	want := a.usage[pool]
+	if a.unsettled {
+		return "not waited for"
+	}
 	if err := awaitUsage(a.ctx, a.s, pool, settled(want)); err != nil {
+		a.unsettled = true
 		return fmt.Sprintf("%v, want %s", err, usageText(&want))
 	}
 	return usageText(&want)

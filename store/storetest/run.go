@@ -63,7 +63,9 @@ func Run(t *testing.T, open Opener, o Options) {
 	}
 	t.Run("Program", func(t *testing.T) {
 		for seed := range o.Seeds {
-			Compare(t, open, openModel, Program{Seed: uint64(seed), Steps: o.Steps})
+			if Compare(t, open, openModel, Program{Seed: uint64(seed), Steps: o.Steps}); t.Failed() {
+				break
+			}
 		}
 	})
 }

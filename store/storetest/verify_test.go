@@ -164,7 +164,7 @@ func TestVerifyWindow(t *testing.T) {
 
 // TestVerifyPrograms: whatever a program does, Verify understands it.
 func TestVerifyPrograms(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(20) {
 		s := openModel(t)
 		storetest.Program{Seed: seed, Steps: 150}.Run(t.Context(), s)
 		storetest.CheckConsistent(t, s, storetest.Checks{Lost: true})
