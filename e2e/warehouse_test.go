@@ -1,0 +1,173 @@
+package e2e
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// query runs a SELECT by the command, which must succeed, and gives the rows
+// without their header.
+func (s *server) query(sql string) [][]string {
+	s.t.Helper()
+	r := s.run("query", "--server", s.url, "--data", s.data, "--format", "csv", "--max-rows", "1000000", sql)
+	if r.code != 0 || r.stderr != "" {
+		s.t.Fatalf("query %s: %v", sql, r)
+	}
+	rows, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll()
+	if err != nil || len(rows) == 0 {
+		s.t.Fatalf("query %s: %v: %v", sql, err, r)
+	}
+	return rows[1:]
+}
+
+// awaitRows waits until a pool's raw rows are as many as they should be.
+func (s *server) awaitRows(pool string, want int, within time.Duration) {
+	s.t.Helper()
+	eventually(s.t, within, func() error {
+		rows := s.query("SELECT count(*) FROM cognito_raw_data WHERE identityPoolId = '" + pool + "'")
+		if have := rows[0][0]; have != strconv.Itoa(want) {
+			return fmt.Errorf("the warehouse has %s rows of the pool, expected %d", have, want)
+		}
+		return nil
+	})
+}
+
+// compareWarehouse compares the raw rows with the log, and the current state
+// with the store.
+func (k *killTest) compareWarehouse() {
+	want := map[string]bool{}
+	for _, e := range k.checkLog() {
+		for _, r := range e.KinesisSyncRecords {
+			value := ""
+			if r.Value != nil {
+				value = *r.Value
+			}
+			want[fmt.Sprintf("%s %s %s %s %d %s %s", e.IdentityID, e.DatasetName, r.Key, value, r.SyncCount, r.Op, e.sequence)] = true
+		}
+	}
+	k.s.awaitRows(k.pool, len(want), 2*time.Minute)
+	for d := range k.datasets { // an answer is limited to 16 MiB
+		for _, r := range k.s.query("SELECT identityId, datasetName, key, coalesce(value, ''), syncCount, op, position FROM cognito_raw_data WHERE " + d.where()) {
+			row := strings.Join(r, " ")
+			if !want[row] {
+				k.Fatalf("the warehouse has a row that the log has not, or has it twice: %s", row)
+			}
+			delete(want, row)
+		}
+	}
+	if len(want) > 0 {
+		k.Fatalf("the warehouse lacks %d rows of the log", len(want))
+	}
+	k.compareCurrentState()
+}
+
+func (d dataset) where() string {
+	return fmt.Sprintf("identityPoolId = '%s' AND identityId = '%s' AND datasetName = '%s'", d.pool, d.identity, d.name)
+}
+
+func (k *killTest) compareCurrentState() {
+	want := map[string]bool{}
+	for d := range k.datasets {
+		for _, r := range k.dev.list(k.T, d).Records {
+			want[fmt.Sprintf("%s %s %s %s %d", d.identity, d.name, r.Key, *r.Value, r.SyncCount)] = true
+		}
+	}
+	have := k.s.query("SELECT identityId, datasetName, key, value, syncCount FROM cognito_current_state WHERE identityPoolId = '" + k.pool + "'")
+	if len(have) != len(want) {
+		k.Errorf("current state has %d rows, the store %d records", len(have), len(want))
+	}
+	for _, r := range have {
+		if row := strings.Join(r, " "); !want[row] {
+			k.Errorf("current state has a row that the store has not: %s", row)
+		}
+	}
+}
+
+func TestQuery(t *testing.T) {
+	s := startServer(t)
+	dev := s.developer()
+	g := dev.newGuest(t, dev.newPool(t, "query"))
+	g.sync(t, g.dataset("notes"), replace("color", `blue, "light"`, 0), replace("size", "10", 0))
+	s.awaitRows(g.pool, 2, 10*time.Second)
+
+	t.Run("Refused", func(t *testing.T) { testRefusedQueries(t, s) })
+	t.Run("CSV", func(t *testing.T) {
+		rows := s.query("SELECT key, value FROM cognito_current_state ORDER BY key")
+		if fmt.Sprint(rows) != `[[color blue, "light"] [size 10]]` {
+			t.Errorf("rows %q", rows)
+		}
+	})
+	t.Run("JSON", func(t *testing.T) {
+		r := s.run("query", "--server", s.url, "--data", s.data, "--format", "json", "SELECT key, value, syncCount FROM cognito_raw_data ORDER BY key")
+		var rows []object
+		if err := json.Unmarshal([]byte(r.stdout), &rows); err != nil || r.code != 0 {
+			t.Fatalf("%v: %v", err, r)
+		}
+		if len(rows) != 2 || rows[0]["value"] != `blue, "light"` || rows[1]["syncCount"] != 1.0 {
+			t.Errorf("rows %v", rows)
+		}
+	})
+	t.Run("Table", func(t *testing.T) {
+		r := s.run("query", "--server", s.url, "--data", s.data, "SELECT key FROM cognito_current_state ORDER BY key")
+		if r.code != 0 || r.stdout != "key\ncolor\nsize\n" {
+			t.Errorf("%v", r)
+		}
+	})
+	t.Run("Cut", func(t *testing.T) {
+		r := s.run("query", "--server", s.url, "--data", s.data, "--max-rows", "1", "SELECT key FROM cognito_current_state ORDER BY key")
+		if r.code != 0 || r.stdout != "key\ncolor\n" || !strings.Contains(r.stderr, "only the first 1 rows") {
+			t.Errorf("%v", r)
+		}
+	})
+	t.Run("Guest", func(t *testing.T) {
+		body := encode(t, object{"SQL": "SELECT 1"})
+		a := g.do(t, "tributary", "POST", "/_tributary/v1/query", body)
+		wantFault(t, a, 403, "NotAuthorizedException", "developer credentials")
+	})
+}
+
+// testRefusedQueries tries what is no plain SELECT.
+func testRefusedQueries(t *testing.T, s *server) {
+	file := s.data + "/credentials"
+	for name, sql := range map[string]string{
+		"Insert":     "INSERT INTO cognito_raw_data (key) VALUES ('x')",
+		"Update":     "UPDATE cognito_raw_data SET value = 'x'",
+		"Delete":     "DELETE FROM cognito_raw_data",
+		"Drop":       "DROP TABLE cognito_raw_data",
+		"Create":     "CREATE TABLE mine (a INT)",
+		"CopyTo":     "COPY cognito_raw_data TO '" + s.data + "/copy.csv'",
+		"CopyFrom":   "COPY cognito_raw_data FROM '" + file + "'",
+		"Attach":     "ATTACH '" + s.data + "/other.duckdb' AS other",
+		"Install":    "INSTALL httpfs",
+		"Load":       "LOAD httpfs",
+		"Set":        "SET enable_external_access = true",
+		"Pragma":     "PRAGMA database_list",
+		"Two":        "SELECT 1; SELECT 2",
+		"Hidden":     "SELECT 1; DROP TABLE cognito_raw_data",
+		"ReadText":   "SELECT * FROM read_text('" + file + "')",
+		"ReadCSV":    "SELECT * FROM read_csv('" + file + "')",
+		"FileAsName": "SELECT * FROM '" + file + "'",
+		"Glob":       "SELECT * FROM glob('/etc/*')",
+		"Getenv":     "SELECT getenv('HOME')",
+		"Broken":     "SELECT FROM WHERE",
+		"Unknown":    "SELECT * FROM nothing_here",
+		"Empty":      " ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := s.run("query", "--server", s.url, "--data", s.data, sql)
+			refused := strings.HasPrefix(r.stderr, "tributary: InvalidParameterException: ") || strings.HasPrefix(r.stderr, "tributary: NotAuthorizedException: queries may not ")
+			if r.code != 1 || r.stdout != "" || !refused {
+				t.Errorf("%v", r)
+			}
+			t.Log(r.stderr)
+		})
+	}
+	if rows := s.query("SELECT count(*) FROM cognito_raw_data"); rows[0][0] != "2" {
+		t.Errorf("the table has %s rows now", rows[0][0])
+	}
+}
