@@ -256,9 +256,21 @@ func testRestart(t *testing.T) {
 	}
 }
 
+// awaitGreeting waits for the last line of what a server says at its start.
+func (s *server) awaitGreeting() {
+	s.t.Helper()
+	eventually(s.t, 10*time.Second, func() error {
+		if !strings.Contains(s.stdout.String(), "aws cognito-identity list-identity-pools") {
+			return errors.New("the greeting is not whole")
+		}
+		return nil
+	})
+}
+
 func testSecrets(t *testing.T) {
 	s := startServer(t, "--log-level", "debug")
 	dev, key := s.developer(), s.key()
+	s.awaitGreeting()
 	if n := strings.Count(s.stdout.String(), key.secret); n != 1 {
 		t.Errorf("the first start prints the secret %d times", n)
 	}
@@ -280,6 +292,7 @@ func testSecrets(t *testing.T) {
 	newCaller(s.url, key.id, key.secret+"x", "").do(t, syncService, "GET", "/identitypools", nil)
 
 	s.restart()
+	s.awaitGreeting()
 	if out := s.stdout.String(); strings.Contains(out, key.secret) || strings.Contains(out, "was created") {
 		t.Errorf("the second start says: %s", out)
 	}

@@ -25,13 +25,6 @@ func TestJavaScript(t *testing.T) {
 	}
 }
 
-// TestPython runs boto3.
-func TestPython(t *testing.T) {
-	t.Parallel()
-	s := startServer(t)
-	cases(t, s, []string{"AWS_EC2_METADATA_DISABLED=true", "PYTHONDONTWRITEBYTECODE=1"}, built(t, "venv", "bin", "python"), filepath.Join("python", "boto.py"))
-}
-
 // cases runs a script that prints a line of JSON for each of its cases.
 func cases(t *testing.T, s *server, env []string, name string, args ...string) {
 	t.Helper()

@@ -24,7 +24,7 @@ const call = (on, name, ...args) => new Promise((done, fail) => on[name](...args
 
 // open makes a manager with a storage of its own and opens the dataset.
 async function open(params) {
-  AWS.config.credentials = new AWS.CognitoIdentityCredentials(params, common);
+  AWS.config.credentials = new AWS.CognitoIdentityCredentials({ ...params }, common);
   await AWS.config.credentials.getPromise();
   window.localStorage = new LocalStorage();
   return call(new AWS.CognitoSyncManager(), 'openOrCreateDataset', 'notes');

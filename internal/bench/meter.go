@@ -119,7 +119,7 @@ type Phase struct {
 	Ops       int64
 	Seconds   float64
 	PerSecond float64
-	Millis    Latency `json:",omitzero"`
+	Millis    Latency
 	// CPU seconds of the server and of the load generator. That of everything
 	// else that ran meanwhile is a share of all cores.
 	ServerCPU *float64 `json:",omitzero"`

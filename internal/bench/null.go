@@ -45,7 +45,12 @@ func NullServer(ctx context.Context, stdout io.Writer) error {
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
+	if r.ContentLength < 0 || r.ContentLength > mostBody {
+		http.Error(w, "the request has no length", http.StatusLengthRequired)
+		return
+	}
+	body := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(r.Body, body)
 	var in nullRequest
 	if err == nil {
 		err = json.Unmarshal(body, &in)

@@ -52,7 +52,7 @@ func (r *Report) writeHead(w io.Writer) {
 	} else {
 		fmt.Fprintln(w, "  the pool has no stream: its changes go to the default log")
 	}
-	fmt.Fprintln(w, "ceiling: net/http and encoding/json, decoding and echoing the same UpdateRecords, storing nothing; same client, unsigned")
+	fmt.Fprintln(w, "ceiling: net/http and encoding/json, decoding and echoing the same UpdateRecords, storing nothing, with serve's GC setting; same client, unsigned")
 	if r.Server != "" {
 		fmt.Fprintf(w, "server: %s, as it is\n", r.Server)
 	} else {

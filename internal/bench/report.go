@@ -86,6 +86,9 @@ func (r *Report) atMost(b Bar) {
 
 // judge holds the figures against the bars.
 func (r *Report) judge() {
+	if r.Quick {
+		r.remark("the sizes were for a test of correctness: the figures mean nothing")
+	}
 	r.judgeCeiling()
 	first := "none"
 	if r.Server != "" {
@@ -126,7 +129,6 @@ func (r *Report) judgeCeiling() {
 	}
 	r.Ceiling = sum / float64(len(all))
 	if r.Quick {
-		r.remark("the sizes were for a test of correctness: the figures mean nothing")
 		return
 	}
 	if high-low > mostApart*high {
@@ -266,9 +268,15 @@ func (r *Report) remarkOthers() {
 	if r.Quick {
 		return
 	}
+	disturbed, most := 0, 0.0
 	for _, p := range r.Phases {
 		if p.OtherCPU != nil && *p.OtherCPU > mostOther {
-			r.remark("something else took %.0f %% of the machine during: %s (%s)", 100**p.OtherCPU, p.Name, p.Warehouse)
+			disturbed++
+			most = max(most, *p.OtherCPU)
 		}
+	}
+	if disturbed > 0 {
+		r.remark("in %d of %d phases something else took more than %.0f %% of the machine, up to %.0f %%: their figures are doubtful",
+			disturbed, len(r.Phases), 100*mostOther, 100*most)
 	}
 }

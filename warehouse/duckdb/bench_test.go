@@ -63,6 +63,7 @@ func (l *load) change(dataset int) tributary.Entry {
 	return tributary.Entry{Position: tributary.PositionOf(shard, l.next), Arrived: l.now, Change: c}
 }
 
+// batch makes changes of datasets drawn at random.
 func (l *load) batch(rows int) []tributary.Entry {
 	batch := make([]tributary.Entry, 0, rows/5)
 	for range rows / 5 {
@@ -143,4 +144,62 @@ func loaded(b *testing.B, raw, keys int) (*duckdb.Warehouse, *load) {
 		}
 	}
 	return w, l
+}
+
+// BenchmarkOther measures batches that need the rules in full.
+func BenchmarkOther(b *testing.B) {
+	for _, size := range []struct{ raw, keys int }{{1_000_000, 50_000}, {5_000_000, 1_000_000}} {
+		b.Run(fmt.Sprintf("raw=%d/keys=%d", size.raw, size.keys), func(b *testing.B) {
+			w, l := loaded(b, size.raw, size.keys)
+			old := l.batch(10_000)
+			kinds := []struct {
+				name  string
+				batch func() []tributary.Entry
+			}{
+				{"removal=1", func() []tributary.Entry { return l.removals(1) }},
+				{"removals=1000", func() []tributary.Entry { return l.removals(1000) }},
+				{"snapshots=10000", func() []tributary.Entry { return l.again(old, tributary.EntrySnapshot) }},
+				{"late=10000", func() []tributary.Entry {
+					if err := w.Deliver(b.Context(), tributary.Lease{Shard: shard, Epoch: 1}, l.again(old, tributary.EntryChange)); err != nil {
+						b.Fatal(err)
+					}
+					return l.again(old[:2000], tributary.EntryChange)
+				}},
+			}
+			for _, k := range kinds {
+				b.Run(k.name, func(b *testing.B) {
+					for b.Loop() {
+						b.StopTimer()
+						batch := k.batch()
+						b.StartTimer()
+						if err := w.Deliver(b.Context(), tributary.Lease{Shard: shard, Epoch: 1}, batch); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// removals removes datasets drawn at random.
+func (l *load) removals(n int) []tributary.Entry {
+	var batch []tributary.Entry
+	for range n {
+		e := l.change(l.IntN(len(l.counts)))
+		e.Change.Op, e.Change.Records = tributary.Remove, nil
+		batch = append(batch, e)
+	}
+	return batch
+}
+
+// again gives entries new positions.
+func (l *load) again(old []tributary.Entry, kind tributary.EntryKind) []tributary.Entry {
+	batch := make([]tributary.Entry, len(old))
+	for i, e := range old {
+		l.next++
+		e.Position, e.Kind = tributary.PositionOf(shard, l.next), kind
+		batch[i] = e
+	}
+	return batch
 }

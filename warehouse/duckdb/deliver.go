@@ -138,7 +138,7 @@ func (w *Warehouse) sort(arrivals []arrival) (plain, other []arrival) {
 	for _, a := range arrivals {
 		had, again := heads[a.dataset]
 		if !again {
-			had = w.known.heads[a.dataset].Stamp
+			had = w.known.heads[a.dataset]
 		}
 		if a.Kind != tributary.EntryChange || !warehouse.Follows(a.Change, had) {
 			unusual[a.dataset] = true
@@ -170,14 +170,17 @@ func (w *Warehouse) appendPlain(ctx context.Context, s tributary.Shard, plain []
 	return w.appendRows(ctx, stored, warehouse.RawTable, func(a *appending) error {
 		raw := newRawRows(a, s)
 		for _, p := range plain {
+			var top warehouse.Stamp
 			for i := range p.Change.Records {
 				row := warehouse.RecordRow(p.Entry, &p.Change.Records[i])
 				if err := raw.row(&row, k.next); err != nil {
 					return err
 				}
-				k.note(p.dataset, row.Key, row.Stamp, k.next)
+				k.noteRow(p.dataset, row.Key, k.next)
+				top = top.Join(row.Stamp)
 				k.next++
 			}
+			k.noteHead(p.dataset, top)
 		}
 		return nil
 	})

@@ -2,7 +2,11 @@
 
 package duckdb
 
-import "context"
+import (
+	"context"
+	"maps"
+	"slices"
+)
 
 // fold brings warehouse_state up to date with the tail, which is empty afterwards.
 func (w *Warehouse) fold(ctx context.Context) error {
@@ -32,19 +36,15 @@ func (w *Warehouse) foldTail(ctx context.Context) error {
 	}
 	clear(k.tail)
 	k.tailRows = 0
-	_, err = w.loader.ExecContext(ctx, `DELETE FROM warehouse_state AS s USING newest AS n WHERE NOT s.isCurrent AND s.kh = n.kh AND s.kl = n.kl`)
+	_, err = w.loader.ExecContext(ctx, `DELETE FROM warehouse_state AS s USING newest AS n WHERE s.kh = n.kh AND s.kl = n.kl`)
 	if err != nil {
 		return err
 	}
-	_, err = w.loader.ExecContext(ctx, `MERGE INTO warehouse_state AS s USING (
+	_, err = w.loader.ExecContext(ctx, `INSERT INTO warehouse_state
 		SELECT n.kh, n.kl, n.dh, n.dl, r.identityPoolId, r.identityId, r.datasetName, r.key, r.value,
-			r.syncCount, r.deviceLastModifiedDate, r.lastModifiedDate, r.op = 'remove' AS removed
+			r.syncCount, r.deviceLastModifiedDate, r.lastModifiedDate, r.op = 'remove', true
 		FROM cognito_raw_data AS r JOIN newest AS n ON r.rowNumber = n.rowNumber
-		WHERE r.rowNumber > ?) AS n ON s.kh = n.kh AND s.kl = n.kl
-		WHEN MATCHED THEN UPDATE SET value = n.value, syncCount = n.syncCount, deviceLastModifiedDate = n.deviceLastModifiedDate,
-			lastModifiedDate = n.lastModifiedDate, removed = n.removed
-		WHEN NOT MATCHED THEN INSERT VALUES (n.kh, n.kl, n.dh, n.dl, n.identityPoolId, n.identityId, n.datasetName, n.key, n.value,
-			n.syncCount, n.deviceLastModifiedDate, n.lastModifiedDate, n.removed, true)`, k.folded)
+		WHERE r.rowNumber > ?`, k.folded)
 	if err != nil {
 		return err
 	}
@@ -55,15 +55,10 @@ func (w *Warehouse) foldTail(ctx context.Context) error {
 // heads that come with it.
 func (w *Warehouse) settle(ctx context.Context) error {
 	k := w.known
-	var dirty []hash
-	for d, h := range k.heads {
-		if h.dirty {
-			dirty = append(dirty, d)
-		}
-	}
-	if err := w.writeHeads(ctx, dirty); err != nil {
+	if err := w.writeHeads(ctx, slices.Collect(maps.Keys(k.dirty))); err != nil {
 		return err
 	}
+	clear(k.dirty)
 	if len(k.heads) > maxHeads {
 		clear(k.heads)
 	}
@@ -89,7 +84,6 @@ func (w *Warehouse) writeHeads(ctx context.Context, datasets []hash) error {
 			if err := a.add(0, d.high, d.low, h.SyncCount, int64(h.At)); err != nil {
 				return err
 			}
-			w.known.heads[d] = head{Stamp: h.Stamp}
 		}
 		return nil
 	})

@@ -46,7 +46,8 @@ type known struct {
 	folded   int64 // warehouse_meta.folded
 	tailRows int   // raw rows above it
 	tail     map[hash]place
-	heads    map[hash]head
+	heads    map[hash]warehouse.Stamp // joins the stamps of everything a dataset ever had
+	dirty    map[hash]struct{}        // heads that warehouse_heads has not heard of
 	shards   map[tributary.Shard]checkpoint
 }
 
@@ -54,12 +55,6 @@ type known struct {
 type place struct {
 	dataset hash
 	row     int64
-}
-
-// head joins the stamps of everything that a dataset ever had.
-type head struct {
-	warehouse.Stamp
-	dirty bool // warehouse_heads has not heard of it yet
 }
 
 type checkpoint struct {
@@ -73,8 +68,8 @@ const maxHeads = 1 << 18
 // load reads what must be known for a delivery.
 func (w *Warehouse) load(ctx context.Context) (*known, error) {
 	k := &known{
-		tail: make(map[hash]place), heads: make(map[hash]head),
-		shards: make(map[tributary.Shard]checkpoint),
+		tail: make(map[hash]place), heads: make(map[hash]warehouse.Stamp),
+		dirty: make(map[hash]struct{}), shards: make(map[tributary.Shard]checkpoint),
 	}
 	err := w.loader.QueryRowContext(ctx,
 		`SELECT folded, coalesce((SELECT max(rowNumber) FROM cognito_raw_data), 0) + 1 FROM warehouse_meta`).Scan(&k.folded, &k.next)
@@ -105,17 +100,24 @@ func (w *Warehouse) loadTail(ctx context.Context, k *known) error {
 		if err := rows.Scan(&row, &d.Identity, &d.Dataset, &key, &s.SyncCount, &s.At); err != nil {
 			return err
 		}
-		k.note(k.dataset(d), key, s, row)
+		h := k.dataset(d)
+		k.noteRow(h, key, row)
+		k.noteHead(h, s)
 		return nil
 	}, `SELECT rowNumber, identityId, datasetName, key, syncCount, epoch_ms(lastModifiedDate)
 		FROM cognito_raw_data WHERE rowNumber > ? ORDER BY rowNumber`, k.folded)
 }
 
-// note remembers a tail row, which is newer than all that its dataset had.
-func (k *known) note(dataset hash, key string, s warehouse.Stamp, row int64) {
+// noteRow remembers a tail row, which is newer than all that its key had.
+func (k *known) noteRow(dataset hash, key string, row int64) {
 	k.tail[k.key(dataset, key)] = place{dataset, row}
-	k.heads[dataset] = head{k.heads[dataset].Join(s), true}
 	k.tailRows++
+}
+
+// noteHead remembers that a dataset had something of this stamp.
+func (k *known) noteHead(dataset hash, s warehouse.Stamp) {
+	k.heads[dataset] = k.heads[dataset].Join(s)
+	k.dirty[dataset] = struct{}{}
 }
 
 // each runs a query of the loader's and hands its rows over.
@@ -140,7 +142,7 @@ func (w *Warehouse) findHeads(ctx context.Context, datasets []hash) error {
 	var missing []hash
 	for _, d := range datasets {
 		if _, found := k.heads[d]; !found {
-			k.heads[d] = head{}
+			k.heads[d] = warehouse.Stamp{}
 			missing = append(missing, d)
 		}
 	}
@@ -156,7 +158,7 @@ func (w *Warehouse) findHeads(ctx context.Context, datasets []hash) error {
 		if err := rows.Scan(&d.high, &d.low, &s.SyncCount, &s.At); err != nil {
 			return err
 		}
-		k.heads[d] = head{Stamp: s}
+		k.heads[d] = s
 		return nil
 	}, `SELECT h.dh, h.dl, h.syncCount, h.atMillis FROM asked AS a JOIN warehouse_heads AS h ON h.dh = a.dh AND h.dl = a.dl`)
 }

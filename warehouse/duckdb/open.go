@@ -88,6 +88,7 @@ func (c *Config) dsn() (string, error) {
 		"threads":                      {strconv.Itoa(max(c.Threads, 1))},
 		"memory_limit":                 {c.MemoryLimit},
 		"checkpoint_threshold":         {"64MB"},
+		"max_temp_directory_size":      {"1GB"},
 		"autoinstall_known_extensions": {"false"},
 		"autoload_known_extensions":    {"false"},
 		"allow_community_extensions":   {"false"},

@@ -45,7 +45,7 @@ func (w *Warehouse) group(other []arrival) []*merging {
 		m := found[a.dataset]
 		if m == nil {
 			m = &merging{hash: a.dataset}
-			m.Key, m.Head = a.Change.Key, w.known.heads[a.dataset].Stamp
+			m.Key, m.Head = a.Change.Key, w.known.heads[a.dataset]
 			found[a.dataset] = m
 			all = append(all, m)
 		}
@@ -63,7 +63,7 @@ func (w *Warehouse) mergePart(ctx context.Context, s tributary.Shard, part []*me
 		for _, a := range m.arrivals {
 			m.Apply(a.Entry)
 		}
-		w.known.heads[m.hash] = head{m.Head, true}
+		w.known.noteHead(m.hash, m.Head)
 	}
 	if err := w.appendNew(ctx, s, part); err != nil {
 		return err

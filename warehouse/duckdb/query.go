@@ -114,10 +114,10 @@ func queryError(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil || errors.As(err, &ours) || !errors.As(err, &theirs) {
 		return wrap(op, err)
 	}
-	kind := tributary.Invalid
+	kind, msg := tributary.Invalid, theirs.Msg
 	switch theirs.Type {
 	case duckdb.ErrorTypeOutOfMemory:
-		kind = tributary.Limit
+		kind, msg = tributary.Limit, "the query needs more memory than the warehouse may take"
 	case duckdb.ErrorTypePermission:
 		kind = tributary.Denied
 	case duckdb.ErrorTypeInternal, duckdb.ErrorTypeFatal:
@@ -125,7 +125,7 @@ func queryError(ctx context.Context, op string, err error) error {
 	case duckdb.ErrorTypeIO:
 		kind = tributary.Unavailable
 	}
-	return &tributary.Error{Kind: kind, Op: op, Msg: theirs.Msg, Err: err}
+	return &tributary.Error{Kind: kind, Op: op, Msg: msg, Err: err}
 }
 
 // run runs an admitted statement. The limit stands around it, not in it, so

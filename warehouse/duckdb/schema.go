@@ -33,8 +33,12 @@ CREATE TABLE warehouse_checkpoint (stream UBIGINT, shard UBIGINT, epoch BIGINT, 
 CREATE TABLE warehouse_heads (dh UBIGINT, dl UBIGINT, syncCount BIGINT, atMillis BIGINT);
 CREATE TABLE warehouse_removals (dh UBIGINT, dl UBIGINT,
 	identityPoolId VARCHAR, identityId VARCHAR, datasetName VARCHAR, syncCount BIGINT, atMillis BIGINT);
-CREATE TABLE warehouse_state (kh UBIGINT, kl UBIGINT, dh UBIGINT, dl UBIGINT,
-	identityPoolId VARCHAR, identityId VARCHAR, datasetName VARCHAR, key VARCHAR, value VARCHAR,
+CREATE TABLE warehouse_state (
+	kh UBIGINT USING COMPRESSION uncompressed, kl UBIGINT USING COMPRESSION uncompressed,
+	dh UBIGINT USING COMPRESSION uncompressed, dl UBIGINT USING COMPRESSION uncompressed,
+	identityPoolId VARCHAR USING COMPRESSION dict_fsst, identityId VARCHAR USING COMPRESSION dict_fsst,
+	datasetName VARCHAR USING COMPRESSION dict_fsst, key VARCHAR USING COMPRESSION dict_fsst,
+	value VARCHAR USING COMPRESSION zstd,
 	syncCount BIGINT, deviceLastModifiedDate TIMESTAMP, lastModifiedDate TIMESTAMP,
 	removed BOOLEAN, isCurrent BOOLEAN);
 INSERT INTO warehouse_meta VALUES (%d, 0, 0);

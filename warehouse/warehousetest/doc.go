@@ -20,16 +20,18 @@ type Opened struct {
 type Options struct {
 	// Open opens an empty warehouse that is closed when the test ends.
 	Open func(t *testing.T) Opened
-	// Programs is how many random programs are run; 12 if 0. A failing one is
+	// Programs is how many random programs are run; 5 if 0. A failing one is
 	// found again by its seed: Seed with Programs 1.
 	Programs int
 	Seed     uint64 // of the first program
+	// Thorough adds what takes long: the orders of six events.
+	Thorough bool
 }
 
 // Run runs the whole suite.
 func Run(t *testing.T, o Options) {
 	if o.Programs == 0 {
-		o.Programs = 12
+		o.Programs = 5
 	}
 	themes := []struct {
 		name string

@@ -157,6 +157,9 @@ func scenarios() []scenario {
 func testPermutations(t *testing.T, o Options) {
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
+			if len(s.events(0)) > 5 && !o.Thorough {
+				t.Skip("takes long")
+			}
 			w := o.Open(t)
 			f, m := newFeed(t, w, 0), newModel()
 			n := len(s.events(0))

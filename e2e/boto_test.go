@@ -1,0 +1,54 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestBoto runs the classes of python/boto_walk.py, each of which makes pools
+// of its own.
+func TestBoto(t *testing.T) {
+	s := startServer(t)
+	k := s.key()
+	env := environment(t, "AWS_ENDPOINT_URL="+s.url, "AWS_DEFAULT_REGION="+region, "AWS_ACCESS_KEY_ID="+k.id, "AWS_SECRET_ACCESS_KEY="+k.secret,
+		"AWS_EC2_METADATA_DISABLED=true", "PYTHONDONTWRITEBYTECODE=1")
+	python, script := built(t, "venv", "bin", "python"), filepath.Join("python", "boto_walk.py")
+	for _, class := range []string{"Paging", "Errors", "Hostile", "Large", "Presigned"} {
+		t.Run(class, func(t *testing.T) {
+			if r := runCommand(t, env, python, script, "--verbose", class); r.code != 0 {
+				t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+			}
+		})
+	}
+	t.Run("Warehouse", func(t *testing.T) { testHostileRows(t, s) })
+}
+
+// testHostileRows compares what the warehouse made of the hostile dataset with
+// what the store holds.
+func testHostileRows(t *testing.T, s *server) {
+	const sql = "SELECT identityPoolId, identityId, key, value FROM cognito_current_state WHERE datasetName = 'hostile'"
+	var rows [][]string
+	eventually(t, 10*time.Second, func() error {
+		if rows = s.query(sql + " LIMIT 1"); len(rows) == 0 {
+			return errors.New("the warehouse has no rows of the dataset")
+		}
+		return nil
+	})
+	want := map[string]string{}
+	for _, r := range s.developer().list(t, dataset{rows[0][0], rows[0][1], "hostile"}).Records {
+		want[r.Key] = *r.Value
+	}
+	r := s.run("query", "--server", s.url, "--data", s.data, "--format", "json", sql)
+	var have []struct{ Key, Value string }
+	if err := json.Unmarshal([]byte(r.stdout), &have); err != nil || r.code != 0 || len(have) != len(want) {
+		t.Fatalf("%d rows, expected %d: %v: %v", len(have), len(want), err, r)
+	}
+	for _, row := range have {
+		if value, ok := want[row.Key]; !ok || value != row.Value {
+			t.Errorf("key %q has the value %q, in the store %q (%t)", row.Key, clip(row.Value), clip(value), ok)
+		}
+	}
+}
