@@ -24,12 +24,12 @@ import (
 //     .NET go back to it after a conflict of a new key, with records from the
 //     time before in their hands.
 //   - The JavaScript client takes the count of its push's answer for its own
-//     even if others wrote in between, or if it left records of its list aside for a
-//     conflict's sake. It does not ask for those again; the device's blind keys
-//     are exactly these.
+//     even if others wrote in between, or if it left records of its list aside
+//     for a conflict's sake. It does not ask for those again.
 //
-// And in every case nobody is stuck: whatever the app writes next, on ghosts and unseen
-//     records too, arrives, and afterwards both sides have the same of it.
+// The blind keys of a device are exactly those that the last two leave open.
+// And in every case nobody is stuck: whatever the app writes next, on ghosts
+// and unseen records too, arrives, and afterwards both sides have the same.
 
 const mostRounds = 5
 

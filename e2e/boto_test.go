@@ -8,22 +8,32 @@ import (
 	"time"
 )
 
-// TestBoto runs the classes of python/boto_walk.py, each of which makes pools
-// of its own.
-func TestBoto(t *testing.T) {
+// TestBoto reads pages, meets errors and follows presigned links with boto3.
+func TestBoto(t *testing.T) { runBoto(t, startServer(t), "Paging", "Errors", "Presigned") }
+
+// TestBotoTexts sends texts that are hard to carry, and those that are as long
+// as a dataset may be.
+func TestBotoTexts(t *testing.T) {
 	s := startServer(t)
+	runBoto(t, s, "Hostile", "Large")
+	t.Run("Warehouse", func(t *testing.T) { testHostileRows(t, s) })
+}
+
+// runBoto runs classes of python/boto_walk.py, whose tests make pools of their
+// own.
+func runBoto(t *testing.T, s *server, classes ...string) {
+	t.Helper()
 	k := s.key()
 	env := environment(t, "AWS_ENDPOINT_URL="+s.url, "AWS_DEFAULT_REGION="+region, "AWS_ACCESS_KEY_ID="+k.id, "AWS_SECRET_ACCESS_KEY="+k.secret,
 		"AWS_EC2_METADATA_DISABLED=true", "PYTHONDONTWRITEBYTECODE=1")
 	python, script := built(t, "venv", "bin", "python"), filepath.Join("python", "boto_walk.py")
-	for _, class := range []string{"Paging", "Errors", "Hostile", "Large", "Presigned"} {
+	for _, class := range classes {
 		t.Run(class, func(t *testing.T) {
 			if r := runCommand(t, env, python, script, "--verbose", class); r.code != 0 {
 				t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 			}
 		})
 	}
-	t.Run("Warehouse", func(t *testing.T) { testHostileRows(t, s) })
 }
 
 // testHostileRows compares what the warehouse made of the hostile dataset with

@@ -14,7 +14,7 @@ func testValues(t *testing.T, o Options) {
 	texts := []string{
 		"", "NULL", "null", "it's", `"double"`, "back\\slash", "semi;colon -- comment /* */", "new\nline", "\r\n\t|,",
 		"nul\x00inside", "\x00", "nul at the end\x00", "\x00\x00two", "😀 emoji", "äöü", "e\u0301 é", "\u202e right to left", "\ufeffmark", "\u0001\u001f\u007f",
-		"zero​width", strings.Repeat("k", 1024), strings.Repeat("😀", 1024), "{\"json\": [1, null]}", "%s $1 ? :x", " leading and trailing ",
+		"zero\u200bwidth", strings.Repeat("k", 1024), strings.Repeat("😀", 1024), "{\"json\": [1, null]}", "%s $1 ? :x", " leading and trailing ",
 		"caseA", "casea", "E'\\x00'", "\uffff\U0010ffff",
 	}
 	want := make(map[live]string)
