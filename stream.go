@@ -180,9 +180,6 @@ func (p Position) Split() (Shard, uint64, error) {
 	var parts [3]uint64
 	rest := string(p[len(positionHead):])
 	for i, width := range []int{streamDigits, shardDigits, countDigits} {
-		if rest[0] == '+' {
-			return bad()
-		}
 		n, err := strconv.ParseUint(rest[:width], 10, 64)
 		if err != nil {
 			return bad()

@@ -305,7 +305,7 @@ func unreserved(c byte) bool {
 // taken Host out of the headers, and knows a client's Content-Length only as a
 // number. A header that is not there has an empty value.
 func appendHeader(b []byte, r *http.Request, name string) []byte {
-	if name == "host" {
+	if name == "host" || name == authorityHeader {
 		host := r.Host
 		if host == "" && r.URL != nil {
 			host = r.URL.Host

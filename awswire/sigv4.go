@@ -381,19 +381,27 @@ func (c *claim) check(r *http.Request, region func(string) bool, now time.Time) 
 	return c.checkTime(at, now)
 }
 
+// authorityHeader is HTTP/2's name of the host.
+const authorityHeader = ":authority"
+
 // checkSigned refuses lists of signed headers that leave out the host, or that are
 // not lists of names and so could make one canonical request read as another.
 func (c *claim) checkSigned() *Fault {
 	if strings.Count(c.signed, ";") >= maxSignedHeaders {
 		return incomplete("Too many SignedHeaders.")
 	}
-	for i := range len(c.signed) {
-		if b := c.signed[i]; !unreserved(b) && b != ';' && !strings.ContainsRune("!#$&'*+^`|", rune(b)) {
+	// HTTP/2 clients sign the host under the name that it has there.
+	names, authority := strings.CutPrefix(c.signed, authorityHeader)
+	if authority && names != "" && names[0] != ';' {
+		return incomplete("SignedHeaders must be a list of header names separated by ';'.")
+	}
+	for i := range len(names) {
+		if b := names[i]; !unreserved(b) && b != ';' && !strings.ContainsRune("!#$&'*+^`|", rune(b)) {
 			return incomplete("SignedHeaders must be a list of header names separated by ';'.")
 		}
 	}
 	c.signed = strings.ToLower(c.signed)
-	if !listed(c.signed, "host") {
+	if !authority && !listed(c.signed, "host") {
 		return invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	if c.token != "" && !c.Presigned && !listed(c.signed, "x-amz-security-token") {

@@ -94,6 +94,7 @@ func (k *killTest) round() {
 	k.refresh()
 	k.killed.Store(false)
 	var running sync.WaitGroup
+	seen := k.watch(&running)
 	for _, writers := range k.clients {
 		running.Go(func() {
 			for n := 0; writers[n%2].sync(k); n++ {
@@ -114,6 +115,7 @@ func (k *killTest) round() {
 		k.FailNow()
 	}
 	k.checkStore()
+	k.checkSeen(seen)
 	k.checkLog()
 }
 

@@ -221,8 +221,14 @@ func (s *server) buildFronts(context.Context) error {
 		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},
 		ops:     s.ops,
 	}
+	// The JavaScript SDK's Kinesis client speaks HTTP/2 with prior knowledge,
+	// without TLS too.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler: f, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Protocols: protocols,
+		Handler:   f, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
