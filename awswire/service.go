@@ -191,7 +191,7 @@ func (s *Service[P]) faultOf(op, request string, err error) *Fault {
 	if !errors.As(err, &f) {
 		f = s.Fault(op, err)
 	}
-	if f.Status >= http.StatusInternalServerError {
+	if f.Status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) { // else the caller has gone
 		s.log().Error("request failed", "service", s.Name, "operation", op, "request", request, "err", err)
 	}
 	return f

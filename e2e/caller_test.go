@@ -33,6 +33,15 @@ func newCaller(url, id, secret, token string) *caller {
 		client: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
 }
 
+// overHTTP2 is the same caller with a connection of HTTP/2, without TLS.
+func (c *caller) overHTTP2() *caller {
+	again := *c
+	transport := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	again.client = &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	return &again
+}
+
 // developer is the developer whose key the server made.
 func (s *server) developer() *caller {
 	s.t.Helper()

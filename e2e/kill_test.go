@@ -23,6 +23,7 @@ const (
 // acknowledged. (A killed process loses nothing that it wrote without fsync:
 // that is for the store's own crash tests.)
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rng := random(t)
 	s := startServer(t)
 	for i := range soak(t) {

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -42,6 +44,7 @@ func newWrong(t *testing.T) *wrong {
 // TestWrongInput sends what no client should send. Every answer must be a
 // proper AWS error, and the server must stay healthy and lose nothing.
 func TestWrongInput(t *testing.T) {
+	t.Parallel()
 	w := newWrong(t)
 	t.Run("Ids", func(t *testing.T) { w.ids(t) })
 	t.Run("Paths", func(t *testing.T) { w.paths(t) })
@@ -54,7 +57,63 @@ func TestWrongInput(t *testing.T) {
 	t.Run("Credentials", func(t *testing.T) { w.credentials(t) })
 	t.Run("JSON11", func(t *testing.T) { w.json11(t) })
 	t.Run("Sockets", func(t *testing.T) { w.sockets(t) })
+	t.Run("HTTP2", func(t *testing.T) { w.http2(t) })
 	t.Run("NothingLost", func(t *testing.T) { w.nothingLost(t) })
+}
+
+// http2 sends it once more over HTTP/2, which tells path and host another way.
+func (w *wrong) http2(t *testing.T) {
+	again := *w
+	for _, c := range []**caller{&again.dev, &again.a.caller, &again.b.caller, &again.other.caller} {
+		*c = (*c).overHTTP2()
+	}
+	t.Run("Spoken", func(t *testing.T) {
+		r, err := again.a.request(syncService, "GET", w.notes.path(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := again.a.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = answer.Body.Close(); answer.ProtoMajor != 2 || answer.StatusCode != http.StatusOK {
+			t.Errorf("%s, status %d", answer.Proto, answer.StatusCode)
+		}
+	})
+	t.Run("Ids", func(t *testing.T) { again.ids(t) })
+	t.Run("Paths", func(t *testing.T) { again.paths(t) })
+	t.Run("Bodies", func(t *testing.T) { again.bodies(t) })
+	t.Run("Queries", func(t *testing.T) { again.queries(t) })
+	t.Run("Signatures", func(t *testing.T) { again.signatures(t) })
+	t.Run("JSON11", func(t *testing.T) { again.json11(t) })
+	t.Run("Left", func(t *testing.T) { again.leaveStreams(t) })
+	w.s.healthy()
+}
+
+// leaveStreams begins requests whose bodies never come, and gives them up, on
+// one connection.
+func (w *wrong) leaveStreams(t *testing.T) {
+	for range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		body, feed := io.Pipe()
+		r, err := w.a.request(syncService, "POST", w.notes.path(), []byte("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = r.WithContext(ctx)
+		r.Body, r.ContentLength = body, -1
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			if answer, err := w.a.client.Do(r); err == nil {
+				_ = answer.Body.Close()
+			}
+		}()
+		_, _ = feed.Write([]byte("{")) // now the request is under way
+		cancel()
+		<-gone
+	}
+	w.a.list(t, w.notes)
 }
 
 // nothingLost compares the data with what it was, before and after a restart.

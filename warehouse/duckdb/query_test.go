@@ -190,8 +190,12 @@ func TestLimits(t *testing.T) {
 			t.Errorf("error %v, want kind %v", err, want)
 		}
 	}
+	start := time.Now()
 	_, err := w.Query(t.Context(), endless, warehouse.QueryLimits{Time: 50 * time.Millisecond})
 	kind(err, tributary.Limit)
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("a limit of 50ms took %v", took)
+	}
 	if !strings.Contains(tributary.Message(err), "50ms") {
 		t.Errorf("message %q", tributary.Message(err))
 	}
