@@ -104,8 +104,21 @@ func (s *Store) PutPool(_ context.Context, p tributary.Pool) error {
 	if err := s.write(op, b); err != nil {
 		return err
 	}
+	if have := s.pools[p.ID]; have != nil && have.Route() != p.Route() {
+		s.settleStream(have.Route())
+	}
 	s.pools[p.ID] = &p
 	return nil
+}
+
+// settleStream shows all that a stream's logs hold: a write that came after it
+// is durable, and the routing is locked, so that nothing is being added.
+func (s *Store) settleStream(id tributary.StreamID) {
+	for shard, log := range s.shards {
+		if shard.Stream == id {
+			log.settled(log.last)
+		}
+	}
 }
 
 // DeletePool forgets a pool without identities.

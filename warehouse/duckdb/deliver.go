@@ -5,6 +5,7 @@ package duckdb
 import (
 	"context"
 	"errors"
+	"strings"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
 
@@ -27,14 +28,23 @@ func (w *Warehouse) Deliver(ctx context.Context, l tributary.Lease, batch []trib
 		return wrap("deliver", errClosed())
 	}
 	err := w.deliver(ctx, l, batch)
-	var theirs *duckdb.Error
-	if errors.As(err, &theirs) && theirs.Type == duckdb.ErrorTypeOutOfMemory && w.stopQueries(errMemoryNeeded()) {
+	if outOfMemory(err) && w.stopQueries(errMemoryNeeded()) {
 		err = w.deliver(ctx, l, batch)
 	}
 	if err != nil {
 		return wrap("deliver", err)
 	}
 	return nil
+}
+
+// outOfMemory tells whether there was too little memory. A commit's error has
+// another type, and says so in its text alone.
+func outOfMemory(err error) bool {
+	var theirs *duckdb.Error
+	if !errors.As(err, &theirs) {
+		return false
+	}
+	return theirs.Type == duckdb.ErrorTypeOutOfMemory || strings.Contains(theirs.Msg, "to allocate") || strings.Contains(theirs.Msg, "not allocate")
 }
 
 func errMemoryNeeded() error {

@@ -252,6 +252,29 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
+// TestLoaderFirst: when memory runs short it is the query that has to go.
+func TestLoaderFirst(t *testing.T) {
+	w, l := open(t, duckdb.Config{MemoryLimit: "100MB"}), newLoad(1000)
+	const hungry = "SELECT count(*) FROM range(1000000000000) AS a(n) JOIN (SELECT DISTINCT m FROM range(1200000) AS b(m)) ON hash(n) = m"
+	ended := make(chan error, 1)
+	go func() {
+		_, err := w.Query(context.WithoutCancel(t.Context()), hungry, warehouse.QueryLimits{Time: time.Hour})
+		ended <- err
+	}()
+	for range 60 {
+		deliver(t, w, l.batch(5000))
+		select {
+		case err := <-ended:
+			if tributary.KindOf(err) != tributary.Limit {
+				t.Errorf("the query ended with %v", err)
+			}
+			return
+		default:
+		}
+	}
+	t.Error("the query was never stopped")
+}
+
 // TestCloseEndsQueries: Close does not wait for a query's own end.
 func TestCloseEndsQueries(t *testing.T) {
 	w := few(t, duckdb.Config{})
