@@ -87,7 +87,7 @@ func (v *View) Apply(patches []Patch, w Writer) (*Change, error) {
 	next := &c.Next
 	next.Exists = true
 	if !head.Exists {
-		next.Created = w.Now
+		next.Created = c.At
 	}
 	for i := range patches {
 		p := &patches[i]
@@ -144,12 +144,15 @@ func (v *View) Delete(w Writer) *Change {
 
 func (v *View) begin(w Writer, op Op) *Change {
 	c := &Change{
-		ID: w.ID, Key: v.Dataset.Key, Op: op, SyncCount: v.Dataset.SyncCount + 1, At: w.Now, By: w.By,
+		ID: w.ID, Key: v.Dataset.Key, Op: op, SyncCount: v.Dataset.SyncCount + 1, By: w.By,
+		// A dataset's dates never go back, whatever the clock does: readers of
+		// the stream take a date that goes back for counts that began anew.
+		At:        max(w.Now, v.Dataset.LastModified),
 		Condition: Condition{Base: v.Dataset.Version, Identity: v.Identity.Revision, Stream: v.Pool.Route()},
 		Next:      v.Dataset,
 	}
 	c.Next.Version = Version{SyncCount: c.SyncCount, Change: w.ID}
-	c.Next.LastModified, c.Next.LastModifiedBy = w.Now, w.By
+	c.Next.LastModified, c.Next.LastModifiedBy = c.At, w.By
 	return c
 }
 
@@ -167,14 +170,14 @@ func compareKey(r Record, key string) int { return cmp.Compare(r.Key, key) }
 // touch adds what a patch makes of the record had, nil if there was none.
 func (c *Change) touch(had *Record, p *Patch, w Writer) {
 	r := Record{
-		Key: p.Key, SyncCount: c.SyncCount, LastModified: w.Now, LastModifiedBy: w.By,
+		Key: p.Key, SyncCount: c.SyncCount, LastModified: c.At, LastModifiedBy: w.By,
 		DeviceLastModified: p.DeviceLastModified, Removed: p.Remove,
 	}
 	if !p.Remove {
 		r.Value = p.Value
 	}
 	if r.DeviceLastModified == 0 {
-		r.DeviceLastModified = w.Now
+		r.DeviceLastModified = c.At
 	}
 	if had != nil {
 		c.Next.count(had, -1)
