@@ -37,55 +37,8 @@ func (s *server) awaitRows(pool string, want int, within time.Duration) {
 	})
 }
 
-// compareWarehouse compares the raw rows with the log, and the current state
-// with the store.
-func (k *killTest) compareWarehouse() {
-	want := map[string]bool{}
-	for _, e := range k.checkLog() {
-		for _, r := range e.KinesisSyncRecords {
-			value := ""
-			if r.Value != nil {
-				value = *r.Value
-			}
-			want[fmt.Sprintf("%s %s %s %s %d %s %s", e.IdentityID, e.DatasetName, r.Key, value, r.SyncCount, r.Op, e.sequence)] = true
-		}
-	}
-	k.s.awaitRows(k.pool, len(want), 2*time.Minute)
-	for d := range k.datasets { // an answer is limited to 16 MiB
-		for _, r := range k.s.query("SELECT identityId, datasetName, key, coalesce(value, ''), syncCount, op, position FROM cognito_raw_data WHERE " + d.where()) {
-			row := strings.Join(r, " ")
-			if !want[row] {
-				k.Fatalf("the warehouse has a row that the log has not, or has it twice: %s", row)
-			}
-			delete(want, row)
-		}
-	}
-	if len(want) > 0 {
-		k.Fatalf("the warehouse lacks %d rows of the log", len(want))
-	}
-	k.compareCurrentState()
-}
-
 func (d dataset) where() string {
 	return fmt.Sprintf("identityPoolId = '%s' AND identityId = '%s' AND datasetName = '%s'", d.pool, d.identity, d.name)
-}
-
-func (k *killTest) compareCurrentState() {
-	want := map[string]bool{}
-	for d := range k.datasets {
-		for _, r := range k.dev.list(k.T, d).Records {
-			want[fmt.Sprintf("%s %s %s %s %d", d.identity, d.name, r.Key, *r.Value, r.SyncCount)] = true
-		}
-	}
-	have := k.s.query("SELECT identityId, datasetName, key, value, syncCount FROM cognito_current_state WHERE identityPoolId = '" + k.pool + "'")
-	if len(have) != len(want) {
-		k.Errorf("current state has %d rows, the store %d records", len(have), len(want))
-	}
-	for _, r := range have {
-		if row := strings.Join(r, " "); !want[row] {
-			k.Errorf("current state has a row that the store has not: %s", row)
-		}
-	}
 }
 
 func TestQuery(t *testing.T) {
