@@ -51,7 +51,8 @@ func (s *Service) CreatePool(ctx context.Context, p Principal, pool Pool) (Pool,
 	} else if err != nil {
 		return Pool{}, err
 	}
-	return s.Store.Pool(ctx, pool.ID)
+	pool.Revision++
+	return pool, nil
 }
 
 func (s *Service) region() string {
@@ -81,30 +82,40 @@ func (s *Service) livePool(ctx context.Context, op string, id PoolID) (Pool, err
 	return pool, err
 }
 
-// Pools lists pools by id. The token is "" on the last page.
+// Pools lists up to most pools by id, at least one. The token is "" on the
+// last page.
 func (s *Service) Pools(ctx context.Context, p Principal, token string, most int) ([]Pool, string, error) {
 	if err := needsDeveloper(p, "list pools"); err != nil {
 		return nil, "", err
 	}
+	read := func(above string, limit int) ([]Pool, error) { return s.Store.Pools(ctx, PoolID(above), limit) }
+	return listPage(read, token, most, func(pool *Pool) (id string, hidden bool) { return string(pool.ID), pool.Deleted })
+}
+
+// listPage reads up to most things by id, at least one, those that are hidden left
+// out. The token is "" on the last page.
+func listPage[T any](read func(above string, limit int) ([]T, error), token string, most int, look func(*T) (id string, hidden bool)) ([]T, string, error) {
 	above, err := decodeName(token)
 	if err != nil {
 		return nil, "", err
 	}
-	var out []Pool
+	most = max(most, 1)
+	var out []T
 	for {
-		more, err := s.Store.Pools(ctx, PoolID(above), most+1)
+		more, err := read(above, most+1)
 		if err != nil {
 			return nil, "", err
 		}
-		for _, pool := range more {
-			above = string(pool.ID)
-			if pool.Deleted {
+		for i := range more {
+			id, hidden := look(&more[i])
+			if hidden {
+				above = id
 				continue
 			}
 			if len(out) == most {
-				return out, encodeName(string(out[most-1].ID)), nil
+				return out, encodeName(above), nil
 			}
-			out = append(out, pool)
+			above, out = id, append(out, more[i])
 		}
 		if len(more) <= most {
 			return out, "", nil
@@ -132,7 +143,8 @@ func (s *Service) ChangePool(ctx context.Context, p Principal, id PoolID, edit f
 	if err := s.Store.PutPool(ctx, next); err != nil {
 		return Pool{}, err
 	}
-	return s.Store.Pool(ctx, id)
+	next.Revision++
+	return next, nil
 }
 
 // DeletePool marks a pool as deleted. From then on it is refused to all; its
@@ -159,9 +171,10 @@ func (s *Service) PoolUsage(ctx context.Context, p Principal, id PoolID) (Usage,
 	return u, err
 }
 
-// SetStream says where a pool's changes go. An empty name keeps the one it has.
+// SetStream sets where a pool's changes go, for use in the edit of
+// [Service.ChangePool]. An empty name keeps the one it has.
 //
-// Errors: as ChangePool; Invalid if there is no such stream.
+// Errors: Invalid if there is no such stream.
 func (s *Service) SetStream(ctx context.Context, pool *Pool, name StreamName, role string, enabled bool) error {
 	const op = "set stream"
 	c := &pool.Stream
@@ -171,16 +184,21 @@ func (s *Service) SetStream(ctx context.Context, pool *Pool, name StreamName, ro
 	if err := CheckStreamName(name); err != nil {
 		return err
 	}
-	stream, err := s.Store.Stream(ctx, name)
-	if KindOf(err) == NotFound {
-		return Errorf(Invalid, op, "Stream %s does not exist. Create it first", name)
-	} else if err != nil {
-		return err
-	}
 	if role == "" {
 		role = c.RoleARN
 	}
-	*c = StreamConfig{Name: name, ID: stream.ID, RoleARN: role, Enabled: enabled}
+	next := StreamConfig{Name: name, ID: c.ID, RoleARN: role, Enabled: enabled}
+	// A stream that is gone can still be switched off.
+	if enabled || name != c.Name {
+		stream, err := s.Store.Stream(ctx, name)
+		if KindOf(err) == NotFound {
+			return Errorf(Invalid, op, "Stream %s does not exist. Create it first", name)
+		} else if err != nil {
+			return err
+		}
+		next.ID = stream.ID
+	}
+	*c = next
 	return nil
 }
 
@@ -224,7 +242,8 @@ func (s *Service) putIdentity(ctx context.Context, i Identity) (Identity, error)
 	if err := s.Store.PutIdentity(ctx, i); err != nil {
 		return Identity{}, err
 	}
-	return s.Store.Identity(ctx, i.ID)
+	i.Revision++
+	return i, nil
 }
 
 // Guest gives an identity to whoever knows its id, which is all that a guest
@@ -277,36 +296,16 @@ func (s *Service) IdentityUsage(ctx context.Context, p Principal, pool PoolID, i
 	return s.Store.Identity(ctx, id)
 }
 
-// Identities lists a pool's identities by id, those that are disabled left out
-// if so asked. The token is "" on the last page.
+// Identities lists up to most of a pool's identities by id, at least one, those
+// that are disabled left out if so asked. The token is "" on the last page.
 func (s *Service) Identities(ctx context.Context, p Principal, pool PoolID, token string, most int, hideDisabled bool) ([]Identity, string, error) {
 	if _, err := s.Pool(ctx, p, pool); err != nil {
 		return nil, "", err
 	}
-	above, err := decodeName(token)
-	if err != nil {
-		return nil, "", err
+	read := func(above string, limit int) ([]Identity, error) {
+		return s.Store.Identities(ctx, pool, IdentityID(above), limit)
 	}
-	var out []Identity
-	for {
-		more, err := s.Store.Identities(ctx, pool, IdentityID(above), most+1)
-		if err != nil {
-			return nil, "", err
-		}
-		for _, i := range more {
-			above = string(i.ID)
-			if i.Disabled && hideDisabled {
-				continue
-			}
-			if len(out) == most {
-				return out, encodeName(string(out[most-1].ID)), nil
-			}
-			out = append(out, i)
-		}
-		if len(more) <= most {
-			return out, "", nil
-		}
-	}
+	return listPage(read, token, most, func(i *Identity) (id string, hidden bool) { return string(i.ID), i.Disabled && hideDisabled })
 }
 
 const (

@@ -142,6 +142,8 @@ func TestDeleteStreamTurnsStreamingOff(t *testing.T) {
 	k.set(key("d"), "a", "1")
 	k.kind(k.DeleteStream(k.ctx, asIdentity(poolA, ann), "one"), tributary.Denied)
 	k.ok(k.DeleteStream(k.ctx, developer, "one"))
+	_, err = k.route(other.ID, "one", "", false)
+	k.kind(err, tributary.Invalid) // another name must exist
 	for _, id := range []tributary.PoolID{poolA, poolB} {
 		p, err := k.Pool(k.ctx, developer, id)
 		k.ok(err)
@@ -155,6 +157,13 @@ func TestDeleteStreamTurnsStreamingOff(t *testing.T) {
 	k.set(key("d"), "a", "2") // syncs go on
 	want(t, "changes in the default log", k.changesOf(tributary.DefaultStream), 1)
 	k.kind(k.DeleteStream(k.ctx, developer, "one"), tributary.NotFound)
+	t.Run("DisabledByAPersonToo", func(t *testing.T) {
+		k := k.in(t)
+		p, err := k.route(poolB, "", "", false)
+		k.ok(err)
+		want(t, "the reason", p.Stream.DisabledReason, "")
+		want(t, "the name", p.Stream.Name, "one")
+	})
 	t.Run("EnabledAgainWithoutTheStream", func(t *testing.T) {
 		k := k.in(t)
 		_, err := k.route(poolA, "", "", true)

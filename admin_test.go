@@ -228,6 +228,29 @@ func (o *oneCommit) DeleteIdentity(ctx context.Context, id tributary.IdentityID)
 	return o.Store.DeleteIdentity(ctx, id)
 }
 
+// TestSweepDoesNotStopAtOnePool has a pool that cannot be emptied before one
+// that can.
+func TestSweepDoesNotStopAtOnePool(t *testing.T) {
+	k := newFilledKit(t, tributary.Limits{})
+	k.set(key("d"), "a", "v")
+	k.ok(k.DeletePool(k.ctx, developer, poolA))
+	k.ok(k.DeletePool(k.ctx, developer, poolB))
+	store := k.Store
+	k.Store = &oneCommit{Store: store, failed: tributary.Errorf(tributary.Unavailable, "commit", "down"), writes: 1}
+	k.kind(k.Sweep(k.ctx), tributary.Unavailable)
+	k.Store = store
+	_, err := store.Pool(k.ctx, poolA)
+	k.ok(err)
+	_, err = store.Pool(k.ctx, poolB)
+	k.kind(err, tributary.NotFound)
+	ctx, stop := context.WithCancel(k.ctx)
+	stop()
+	if err := k.Sweep(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a sweep that was called off gives %v", err)
+	}
+	k.ok(k.Sweep(k.ctx))
+}
+
 func TestRunSweepsAndFlushes(t *testing.T) {
 	k := newFilledKit(t, tributary.Limits{})
 	k.set(key("d"), "a", "v") // begins two sessions

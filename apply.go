@@ -138,7 +138,8 @@ func (v *View) Delete(w Writer) *Change {
 	c.PoolBytes = -v.Dataset.Bytes
 	next := &c.Next
 	next.Exists, next.Marker = false, c.SyncCount
-	next.Records, next.Tombstones, next.Bytes, next.Floor = 0, 0, 0, 0
+	next.Records, next.Bytes, next.Floor = 0, 0, 0
+	next.Tombstones, next.TombstoneBytes = 0, 0
 	return c
 }
 
@@ -190,6 +191,7 @@ func (c *Change) touch(had *Record, p *Patch, w Writer) {
 func (d *Dataset) count(r *Record, by int64) {
 	if r.Removed {
 		d.Tombstones += by
+		d.TombstoneBytes += by * int64(len(r.Key))
 		return
 	}
 	d.Records += by
@@ -211,22 +213,21 @@ func (v *View) checkLimits(next *Dataset) error {
 	return nil
 }
 
-// Excess is how many tombstones the change leaves beyond the limit.
-func (c *Change) Excess(l Limits) int64 { return max(0, c.Next.Tombstones-l.Tombstones()) }
+// Crowded tells whether the change leaves more tombstones than are kept.
+func (c *Change) Crowded(l Limits) bool {
+	return c.Next.Tombstones > l.Tombstones() || c.Next.TombstoneBytes > l.Effective().DatasetBytes
+}
 
-// Forget makes the change drop the oldest tombstones for good, which raises
-// the dataset's floor. Those that the change itself touches stay.
-func (c *Change) Forget(oldest []Record, n int64) {
-	for i := range oldest {
-		r := &oldest[i]
-		touched := slices.ContainsFunc(c.Records, func(t Record) bool { return t.Key == r.Key })
-		if int64(len(c.Forgotten)) == n || touched || !r.Removed {
-			continue
-		}
-		c.Forgotten = append(c.Forgotten, *r)
-		c.Next.Tombstones--
-		c.Next.Floor = max(c.Next.Floor, r.SyncCount)
+// Forget makes the change drop the dataset's oldest tombstone for good, which
+// raises the floor. One that the change itself touches stays.
+func (c *Change) Forget(oldest Record) {
+	touched := slices.ContainsFunc(c.Records, func(t Record) bool { return t.Key == oldest.Key })
+	if touched || !oldest.Removed {
+		return
 	}
+	c.Forgotten = append(c.Forgotten, oldest)
+	c.Next.count(&oldest, -1)
+	c.Next.Floor = max(c.Next.Floor, oldest.SyncCount)
 }
 
 // Updated gives what becomes of records, all of the dataset's in the order of

@@ -2,6 +2,7 @@ package tributary_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -95,8 +96,9 @@ func (s *sequence) forget(c *tributary.Change) {
 	slices.SortFunc(oldest, func(a, b tributary.Record) int {
 		return int(a.SyncCount-b.SyncCount)*1000 + strings.Compare(a.Key, b.Key)
 	})
-	excess := c.Excess(s.limits)
-	c.Forget(oldest[:min(len(oldest), int(excess)+len(c.Records))], excess)
+	for i := 0; i < len(oldest) && c.Crowded(s.limits); i++ {
+		c.Forget(oldest[i])
+	}
 }
 
 // take applies a change in the plain way and compares.
@@ -129,10 +131,11 @@ func naive(records map[string]tributary.Record, c *tributary.Change) {
 
 // recount compares the head's figures with the records.
 func (s *sequence) recount(c *tributary.Change) error {
-	var live, tombstones, bytes int64
+	var live, tombstones, tombstoneBytes, bytes int64
 	for _, r := range s.records {
 		if r.Removed {
 			tombstones++
+			tombstoneBytes += int64(len(r.Key))
 			if r.SyncCount < s.head.Floor {
 				return fmt.Errorf("tombstone %s@%d is kept though a younger one is forgotten (floor %d)", r.Key, r.SyncCount, s.head.Floor)
 			}
@@ -141,8 +144,9 @@ func (s *sequence) recount(c *tributary.Change) error {
 		live++
 		bytes += int64(len(r.Key) + len(r.Value))
 	}
-	if d := s.head; d.Records != live || d.Tombstones != tombstones || d.Bytes != bytes {
-		return fmt.Errorf("the head says %d records, %d tombstones, %d bytes; there are %d, %d, %d", d.Records, d.Tombstones, d.Bytes, live, tombstones, bytes)
+	if d := s.head; d.Records != live || d.Tombstones != tombstones || d.TombstoneBytes != tombstoneBytes || d.Bytes != bytes {
+		return fmt.Errorf("the head says %d records, %d tombstones of %d bytes, %d bytes; there are %d, %d of %d, %d",
+			d.Records, d.Tombstones, d.TombstoneBytes, d.Bytes, live, tombstones, tombstoneBytes, bytes)
 	}
 	if s.pool != bytes {
 		return fmt.Errorf("the changes added %d bytes, there are %d", s.pool, bytes)
@@ -192,7 +196,9 @@ func TestForget(t *testing.T) {
 			for _, key := range tt.touched {
 				c.Records = append(c.Records, tributary.Record{Key: key, SyncCount: 9})
 			}
-			c.Forget(tt.oldest, tt.n)
+			for i := 0; i < len(tt.oldest) && int64(len(c.Forgotten)) < tt.n; i++ {
+				c.Forget(tt.oldest[i])
+			}
 			wantRecords(t, "forgotten", c.Forgotten, tt.want...)
 			want(t, "the floor", c.Next.Floor, tt.floor)
 			want(t, "tombstones", c.Next.Tombstones, 10-int64(len(tt.want)))
@@ -200,15 +206,26 @@ func TestForget(t *testing.T) {
 	}
 	t.Run("TheFloorNeverSinks", func(t *testing.T) {
 		c := &tributary.Change{Next: tributary.Dataset{Tombstones: 10, Floor: 7}}
-		c.Forget(oldest, 1)
+		c.Forget(oldest[0])
 		want(t, "the floor", c.Next.Floor, 7)
 	})
 }
 
-func TestExcess(t *testing.T) {
-	for _, tt := range []struct{ tombstones, want int64 }{{0, 0}, {31, 0}, {32, 0}, {33, 1}, {100, 68}} {
-		c := &tributary.Change{Next: tributary.Dataset{Tombstones: tt.tombstones}}
-		want(t, fmt.Sprintf("the excess of %d tombstones", tt.tombstones), c.Excess(tributary.Limits{Records: 2}), tt.want)
+func TestCrowded(t *testing.T) {
+	for _, tt := range []struct {
+		tombstones, bytes int64
+		limits            tributary.Limits
+		want              bool
+	}{
+		{0, 0, tributary.Limits{Records: 2}, false},
+		{32, 32, tributary.Limits{Records: 2}, false},
+		{33, 33, tributary.Limits{Records: 2}, true},
+		{1, 1 << 20, tributary.Limits{}, false},
+		{1, 1<<20 + 1, tributary.Limits{}, true},
+		{1 << 40, 0, tributary.Limits{Records: math.MaxInt64}, false},
+	} {
+		c := &tributary.Change{Next: tributary.Dataset{Tombstones: tt.tombstones, TombstoneBytes: tt.bytes}}
+		want(t, fmt.Sprintf("crowded by %d tombstones of %d bytes", tt.tombstones, tt.bytes), c.Crowded(tt.limits), tt.want)
 	}
 }
 

@@ -2,6 +2,7 @@ package tributary_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func someView() *tributary.View {
 		Dataset: tributary.Dataset{
 			Key: someKey, Exists: true, Version: tributary.Version{SyncCount: 9, Change: 55},
 			Created: startOfTime, LastModified: startOfTime + 9, LastModifiedBy: "before",
-			Records: 2, Tombstones: 1, Bytes: 5,
+			Records: 2, Tombstones: 1, TombstoneBytes: 1, Bytes: 5,
 		},
 		Records: []tributary.Record{
 			{Key: "a", Value: "old", SyncCount: 4, LastModified: startOfTime + 4},
@@ -117,7 +118,7 @@ func TestApplyStampsWhatItTouches(t *testing.T) {
 	want(t, "the head", c.Next, tributary.Dataset{
 		Key: someKey, Exists: true, Version: tributary.Version{SyncCount: 10, Change: 77},
 		Created: startOfTime, LastModified: someTime, LastModifiedBy: "someone",
-		Records: 2, Tombstones: 2, Bytes: 4,
+		Records: 2, Tombstones: 2, TombstoneBytes: 2, Bytes: 4,
 	})
 }
 
@@ -360,4 +361,5 @@ func TestEffectiveLimits(t *testing.T) {
 	want(t, "what is set", set.Effective(), set)
 	want(t, "tombstones by default", tributary.Limits{}.Tombstones(), 16*1024)
 	want(t, "tombstones of a small dataset", set.Tombstones(), 48)
+	want(t, "tombstones without bound", tributary.Limits{Records: math.MaxInt64}.Tombstones(), math.MaxInt64)
 }

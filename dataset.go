@@ -54,7 +54,9 @@ type Dataset struct {
 
 	Records    int64 // live
 	Tombstones int64 // kept
-	Bytes      int64 // UTF-8 bytes of live keys and values
+	// TombstoneBytes are those of the tombstones' keys.
+	TombstoneBytes int64
+	Bytes          int64 // UTF-8 bytes of live keys and values
 }
 
 // Record is a key and its value in a dataset, or the tombstone of one.

@@ -6,7 +6,7 @@
 //
 // A front decodes a request into patches and calls [Service.UpdateRecords].
 // The service asks the store for a [View]: the identity, the dataset's head
-// and the records that the patches name. [Dataset.Apply], a pure function,
+// and the records that the patches name. [View.Apply], a pure function,
 // turns head and patches into a [Change]. [Datasets.Commit] applies the Change
 // if nothing it was computed from has moved: records, head and log entry in
 // one atomic step, acknowledged when durable. If something has moved the
@@ -27,6 +27,7 @@
 //   - I5 Every consumer resumes from its own checkpoint; nothing is skipped.
 //   - I7 A sync never waits for a stream's reader.
 //   - I8 An identity reaches its own data only.
+//   - I9 What is deleted is deleted in the stream and the warehouse too.
 //   - I10 From any client state, the clients' own sequence converges.
 //
 // # Words

@@ -1,5 +1,7 @@
 package tributary
 
+import "slices"
+
 // IdentityID names an identity: region, colon, lower-case UUID. It is unique
 // over all pools.
 type IdentityID string
@@ -28,4 +30,11 @@ type Identity struct {
 	// Kept by the store, ignored by PutIdentity.
 	Datasets int64 // that exist
 	Usage    Usage
+}
+
+// Clone copies an identity, so that nothing is shared.
+func (i *Identity) Clone() Identity {
+	out := *i
+	out.Logins = slices.Clone(i.Logins)
+	return out
 }

@@ -5,7 +5,7 @@ import "time"
 // Lease is the right of one owner to carry one shard's entries to one group's
 // sink, and how far it got.
 type Lease struct {
-	Group string // the sink: "warehouse", "retention", …
+	Group string // the sink, such as "warehouse"
 	Shard Shard
 	Owner string // "" if nobody holds it
 	// Epoch rises each time the lease is taken. A sink refuses an epoch below

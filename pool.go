@@ -1,6 +1,9 @@
 package tributary
 
 import (
+	"maps"
+	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -94,6 +97,27 @@ type Pool struct {
 	Deleted bool
 }
 
+// Clone copies a pool, so that nothing is shared.
+func (p *Pool) Clone() Pool {
+	out := *p
+	out.LoginProviders, out.Tags = maps.Clone(p.LoginProviders), maps.Clone(p.Tags)
+	out.OpenIDProviders, out.SAMLProviders = slices.Clone(p.OpenIDProviders), slices.Clone(p.SAMLProviders)
+	out.CognitoProviders, out.Push.ApplicationARNs = slices.Clone(p.CognitoProviders), slices.Clone(p.Push.ApplicationARNs)
+	out.AllowClassicFlow = cloneBool(p.AllowClassicFlow)
+	for i := range out.CognitoProviders {
+		c := &out.CognitoProviders[i]
+		c.ServerSideTokenCheck = cloneBool(c.ServerSideTokenCheck)
+	}
+	return out
+}
+
+func cloneBool(b *bool) *bool {
+	if b == nil {
+		return nil
+	}
+	return new(*b)
+}
+
 // CognitoProvider is a Cognito user pool and one of its app clients.
 type CognitoProvider struct {
 	Name, ClientID       string
@@ -157,8 +181,15 @@ func (l Limits) Effective() Limits {
 // multiple of its record limit.
 const tombstonesPerRecord = 16
 
-// Tombstones is how many tombstones a dataset keeps at most.
-func (l Limits) Tombstones() int64 { return tombstonesPerRecord * l.Effective().Records }
+// Tombstones is how many tombstones a dataset keeps at most. Their keys take
+// at most DatasetBytes.
+func (l Limits) Tombstones() int64 {
+	records := l.Effective().Records
+	if records > math.MaxInt64/tombstonesPerRecord {
+		return math.MaxInt64
+	}
+	return tombstonesPerRecord * records
+}
 
 // Usage is what a pool or an identity holds and does.
 type Usage struct {

@@ -299,16 +299,18 @@ func newChangeID() ChangeID {
 
 // forget drops the oldest tombstones of a dataset that has too many.
 func (s *Service) forget(ctx context.Context, c *Change, l Limits) error {
-	excess := c.Excess(l)
-	if excess == 0 {
-		return nil
+	const batch = 100
+	for from := (Cursor{}); c.Crowded(l); {
+		oldest, err := s.Store.Records(ctx, c.Key, Range{After: from, Through: c.SyncCount, TombstonesOnly: true, Limit: batch})
+		if err != nil || len(oldest) == 0 {
+			return err // one change may bring more than are kept
+		}
+		for i := 0; i < len(oldest) && c.Crowded(l); i++ {
+			c.Forget(oldest[i])
+		}
+		last := &oldest[len(oldest)-1]
+		from = Cursor{SyncCount: last.SyncCount, Key: last.Key}
 	}
-	// Those that the change touches may be among the oldest.
-	oldest, err := s.Store.Records(ctx, c.Key, Range{Through: c.SyncCount, TombstonesOnly: true, Limit: int(excess) + len(c.Records)})
-	if err != nil {
-		return err
-	}
-	c.Forget(oldest, excess)
 	return nil
 }
 

@@ -236,7 +236,7 @@ func TestDescribeAndDeleteDataset(t *testing.T) {
 	want(t, "the head", head, tributary.Dataset{
 		Key: d, Exists: true, Version: tributary.Version{SyncCount: 2},
 		Created: startOfTime, LastModified: startOfTime + 1000, LastModifiedBy: account,
-		Records: 1, Tombstones: 1, Bytes: 4,
+		Records: 1, Tombstones: 1, TombstoneBytes: 1, Bytes: 4,
 	})
 	k.clock.Add(time.Second)
 	gone, err := k.DeleteDataset(k.ctx, developer, d)
@@ -343,6 +343,20 @@ func TestForgottenTombstonesAreTheOldest(t *testing.T) {
 	head, err = k.DescribeDataset(k.ctx, developer, d)
 	k.ok(err)
 	want(t, "tombstones after the next", head.Tombstones, 16)
+}
+
+func TestTombstonesAreBoundedInBytes(t *testing.T) {
+	k := newFilledKit(t, tributary.Limits{DatasetBytes: 500})
+	d := key("d")
+	for i := range 250 { // more small ones than are read at once, then large ones
+		k.remove(d, fmt.Sprint("t", i))
+	}
+	k.remove(d, strings.Repeat("x", 400))
+	head, err := k.DescribeDataset(k.ctx, developer, d)
+	k.ok(err)
+	want(t, "tombstones", head.Tombstones, 1+25)
+	want(t, "their bytes", head.TombstoneBytes, 400+25*4)
+	want(t, "the floor", head.Floor, 225)
 }
 
 // failing is a store whose commits fail as told.

@@ -25,6 +25,9 @@ type Store interface {
 	Leases
 	AccessKeys
 	Usages
+	// ID is a random name that the store got when it was made: what was taken
+	// from another store's log does not continue from this one's.
+	ID() string
 	// Ready tells why the store would refuse a write now, nil if it would not.
 	Ready(ctx context.Context) error
 	Close() error
@@ -90,7 +93,8 @@ type Streams interface {
 	// names' bytes. The default log is not among them.
 	Streams(ctx context.Context, after StreamName, limit int) ([]Stream, error)
 	// PutStream writes a stream and gives it as stored: a new one with its id
-	// and empty logs. Stale. Once it returns, a closed shard takes nothing more.
+	// and empty logs. Stale; Invalid as of [Stream.CheckNext]. Once it returns,
+	// a closed shard takes nothing more.
 	PutStream(ctx context.Context, s Stream) (Stream, error)
 	// DeleteStream forgets a stream, its log and its leases. NotFound; Exists while a pool
 	// routes to it.
@@ -117,13 +121,16 @@ type Log interface {
 	// after the time: 0 finds the horizon, a time to come the last entry. A
 	// shard that never had an entry gives the position of its beginning.
 	Find(ctx context.Context, s Shard, at Millis) (Position, error)
-	// Wait returns when the shard has a durable entry above the position, is
-	// gone, or ctx is done. NotFound, Invalid as for Read.
+	// Wait returns when the shard has a durable entry above the position, or is
+	// gone. Unavailable when ctx is done; NotFound, Invalid as for Read.
 	Wait(ctx context.Context, s Shard, after Position) error
-	// Trim forgets the entries up to and including a position.
+	// Trim forgets the entries up to and including a position. NotFound,
+	// Invalid as for Read.
 	Trim(ctx context.Context, s Shard, through Position) error
-	// Append adds snapshots and foreign records to a stream, each to the shard
-	// of its hash key, and gives their positions. NotFound.
+	// Append adds snapshots (of bulk publish) and foreign records (of PutRecord)
+	// to a stream, all or none, each to the shard of its hash key, and gives
+	// their positions. NotFound; Stale if a dataset is not at its snapshot's
+	// Condition.Base, or no shard is open.
 	Append(ctx context.Context, stream StreamID, entries []Entry) ([]Position, error)
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"math/bits"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -71,6 +72,31 @@ type ShardRange struct {
 	Start, End HashKey  // inclusive
 	Closed     bool     // takes no further entries
 	Last       Position // of a closed shard: of its last entry, or ""
+}
+
+// Clone copies a stream, so that nothing is shared.
+func (s *Stream) Clone() Stream {
+	out := *s
+	out.Shards = slices.Clone(s.Shards)
+	for i := range out.Shards {
+		out.Shards[i].Parents = slices.Clone(out.Shards[i].Parents)
+	}
+	return out
+}
+
+// CheckNext tells why a shard map cannot follow the stream's: shards are never
+// taken away and never opened again.
+func (s *Stream) CheckNext(next *Stream) error {
+	const op = "put stream"
+	if len(next.Shards) < len(s.Shards) {
+		return Errorf(Invalid, op, "Stream %s has %d shards, none of which can be taken away", s.Name, len(s.Shards))
+	}
+	for i := range s.Shards {
+		if s.Shards[i].Closed && !next.Shards[i].Closed {
+			return Errorf(Invalid, op, "Shard %d of stream %s is closed and cannot be opened again", s.Shards[i].Number, s.Name)
+		}
+	}
+	return nil
 }
 
 // HashKey is a place in Kinesis' space of hash keys, 0 to 2^128-1.

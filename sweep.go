@@ -2,6 +2,7 @@ package tributary
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -15,7 +16,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.wakeSweep() // a run before this one may have left something
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
-	for {
+	for again := false; ; {
 		var err error
 		select {
 		case <-ctx.Done():
@@ -23,8 +24,12 @@ func (s *Service) Run(ctx context.Context) error {
 			return s.FlushSessions(context.WithoutCancel(ctx))
 		case <-tick.C:
 			err = s.FlushSessions(ctx)
+			if again {
+				s.wakeSweep()
+			}
 		case <-wake:
 			err = s.Sweep(ctx)
+			again = err != nil
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log().Error("background work failed", "err", err)
@@ -45,7 +50,8 @@ func (s *Service) wakeSweep() {
 }
 
 // Sweep empties the deleted pools. Their datasets go by Changes, so that
-// stream and warehouse hear of it.
+// stream and warehouse hear of it. A pool that cannot be emptied does not keep
+// the others.
 func (s *Service) Sweep(ctx context.Context) error {
 	pools, err := s.Store.Pools(ctx, "", 1<<30)
 	if err != nil {
@@ -55,14 +61,15 @@ func (s *Service) Sweep(ctx context.Context) error {
 		if !pool.Deleted {
 			continue
 		}
-		if err := s.empty(ctx, pool.ID); err != nil {
-			return err
+		failed := s.empty(ctx, pool.ID)
+		if failed == nil {
+			failed = s.Store.DeletePool(ctx, pool.ID)
 		}
-		if err := s.Store.DeletePool(ctx, pool.ID); err != nil && KindOf(err) != NotFound {
-			return err
+		if KindOf(failed) != NotFound {
+			err = errors.Join(err, failed)
 		}
 	}
-	return nil
+	return err
 }
 
 func (s *Service) empty(ctx context.Context, pool PoolID) error {
@@ -73,6 +80,9 @@ func (s *Service) empty(ctx context.Context, pool PoolID) error {
 			return err
 		}
 		for _, i := range list {
+			if ctx.Err() != nil {
+				return ctx.Err() // the next run goes on
+			}
 			if err := s.emptyIdentity(ctx, i); err != nil {
 				return err
 			}

@@ -26,7 +26,7 @@ func (s *Store) Pool(_ context.Context, id tributary.PoolID) (tributary.Pool, er
 	s.routing.RLock()
 	defer s.routing.RUnlock()
 	if p := s.pools[id]; p != nil {
-		return clonePool(p), nil
+		return p.Clone(), nil
 	}
 	return tributary.Pool{}, noPool(id)
 }
@@ -41,39 +41,10 @@ func (s *Store) Pools(_ context.Context, above tributary.PoolID, limit int) ([]t
 	var out []tributary.Pool
 	for _, id := range slices.Sorted(maps.Keys(s.pools)) {
 		if id > above && len(out) < limit {
-			out = append(out, clonePool(s.pools[id]))
+			out = append(out, s.pools[id].Clone())
 		}
 	}
 	return out, nil
-}
-
-// clonePool copies a pool, so that nothing is shared with who holds the copy.
-func clonePool(p *tributary.Pool) tributary.Pool {
-	out := *p
-	out.LoginProviders, out.Tags = maps.Clone(p.LoginProviders), maps.Clone(p.Tags)
-	out.OpenIDProviders, out.SAMLProviders = slices.Clone(p.OpenIDProviders), slices.Clone(p.SAMLProviders)
-	out.CognitoProviders, out.Push.ApplicationARNs = slices.Clone(p.CognitoProviders), slices.Clone(p.Push.ApplicationARNs)
-	out.AllowClassicFlow = cloneBool(p.AllowClassicFlow)
-	for i := range out.CognitoProviders {
-		c := &out.CognitoProviders[i]
-		c.ServerSideTokenCheck = cloneBool(c.ServerSideTokenCheck)
-	}
-	return out
-}
-
-func cloneBool(b *bool) *bool {
-	if b == nil {
-		return nil
-	}
-	out := *b
-	return &out
-}
-
-// own copies an identity for a caller.
-func (i *identity) own() tributary.Identity {
-	out := i.Identity
-	out.Logins = slices.Clone(i.Logins)
-	return out
 }
 
 // PutPool writes a pool if its revision is the stored one.
@@ -94,14 +65,14 @@ func (s *Store) PutPool(_ context.Context, p tributary.Pool) error {
 	if s.streams[p.Route()] == nil {
 		return tributary.Errorf(tributary.NotFound, op, "Stream %s does not exist", p.Stream.Name)
 	}
-	p = clonePool(&p)
+	p = p.Clone()
 	p.Revision++
 	b := s.db.NewBatch()
 	defer b.Close()
 	if err := setJSON(b, textKey(tablePool, string(p.ID)), p); err != nil {
 		return err
 	}
-	if err := s.write(op, b); err != nil {
+	if err := s.write(b); err != nil {
 		return err
 	}
 	if have := s.pools[p.ID]; have != nil && have.Route() != p.Route() {
@@ -155,7 +126,7 @@ func (s *Store) DeletePool(_ context.Context, id tributary.PoolID) error {
 		delete(log.usage.dirty, id)
 		log.fold(b) // or a restart would count the pool's last entries again
 	}
-	if err := s.write(op, b); err != nil {
+	if err := s.write(b); err != nil {
 		return err
 	}
 	delete(s.pools, id)
@@ -177,7 +148,7 @@ func (s *Store) Identity(ctx context.Context, id tributary.IdentityID) (tributar
 	if who == nil {
 		return tributary.Identity{}, noIdentity(id)
 	}
-	return who.own(), s.awaitPlaces(ctx, who.at)
+	return who.Clone(), s.awaitPlaces(ctx, who.at)
 }
 
 // Identities lists a pool's identities by id.
@@ -261,8 +232,10 @@ func (s *Store) PutIdentity(_ context.Context, i tributary.Identity) error {
 	if s.pools[i.Pool] == nil {
 		return noPool(i.Pool)
 	}
-	s.records.Lock()
-	defer s.records.Unlock()
+	if len(logins)+len(i.Logins) > 0 { // guests do not wait for each other's fsync
+		s.records.Lock()
+		defer s.records.Unlock()
+	}
 	b := s.db.NewBatch()
 	defer b.Close()
 	if err := s.relink(b, &next.Identity, logins); err != nil {
@@ -270,7 +243,7 @@ func (s *Store) PutIdentity(_ context.Context, i tributary.Identity) error {
 	}
 	set(b, textKey(tableIdentity, string(i.ID)), appendIdentity(nil, next))
 	set(b, textKey(tableMember, string(i.Pool), string(i.ID)), nil)
-	if err := s.write(op, b); err != nil {
+	if err := s.write(b); err != nil {
 		return err
 	}
 	st.rememberIdentity(next)
@@ -314,8 +287,10 @@ func (s *Store) DeleteIdentity(_ context.Context, id tributary.IdentityID) error
 	if who.Datasets > 0 {
 		return tributary.Errorf(tributary.Exists, op, "Identity %s still has datasets", id)
 	}
-	s.records.Lock()
-	defer s.records.Unlock()
+	if len(who.Logins) > 0 {
+		s.records.Lock()
+		defer s.records.Unlock()
+	}
 	b := s.db.NewBatch()
 	defer b.Close()
 	for _, l := range who.Logins {
@@ -324,7 +299,7 @@ func (s *Store) DeleteIdentity(_ context.Context, id tributary.IdentityID) error
 	remove(b, textKey(tableIdentity, string(id)))
 	remove(b, textKey(tableMember, string(who.Pool), string(id)))
 	removeAll(b, textKey(tableHead, string(id), ""))
-	if err := s.write(op, b); err != nil {
+	if err := s.write(b); err != nil {
 		return err
 	}
 	st.forgetAll()

@@ -125,7 +125,7 @@ func (i *identity) next(c *tributary.Change, existed bool) *identity {
 		}
 	}
 	out.Usage.Bytes += c.PoolBytes
-	out.Usage.LastModified = c.At
+	out.Usage.LastModified = max(out.Usage.LastModified, c.At)
 	return &out
 }
 
@@ -146,7 +146,7 @@ func (s *Store) nextDataset(b *pebble.Batch, d *dataset, c *tributary.Change) (*
 		return next, s.writeSplit(b, c)
 	default:
 		next.records = c.Updated(d.records)
-		if next.size() > splitAbove {
+		if size(next.records) > splitAbove {
 			for i := range next.records {
 				writeRecord(b, c.Key, &next.records[i])
 			}
@@ -156,12 +156,12 @@ func (s *Store) nextDataset(b *pebble.Batch, d *dataset, c *tributary.Change) (*
 	return next, nil
 }
 
-// size is about what the records take in one value, in bytes.
-func (d *dataset) size() int {
+// size is about what records take in one value, in bytes.
+func size(records []tributary.Record) int {
 	const each = 10
 	n := 0
-	for i := range d.records {
-		n += each + len(d.records[i].Key) + len(d.records[i].Value)
+	for i := range records {
+		n += each + len(records[i].Key) + len(records[i].Value)
 	}
 	return n
 }
@@ -228,7 +228,7 @@ func (s *Store) applyChange(b *pebble.Batch, log *shardLog, c *tributary.Change,
 	}
 	d.at, who.at = at, at
 	entry := tributary.Entry{Arrived: log.arrival(s.now()), Kind: tributary.EntryChange, Change: c}
-	value := appendDataset(make([]byte, 0, 64+d.size()+32*len(d.records)), d)
+	value := appendDataset(make([]byte, 0, 64+size(d.records)+32*len(d.records)), d)
 	set(b, headKey(d.head.Key), value)
 	set(b, textKey(tableIdentity, string(who.ID)), appendIdentity(nil, who))
 	if err := s.applyEntry(b, log, n, &entry); err != nil {

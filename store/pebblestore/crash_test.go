@@ -80,12 +80,15 @@ type crash struct {
 	found error
 }
 
-const steps = 300 // of a program
+const (
+	steps  = 300 // of a program
+	folder = "data/store"
+)
 
 func (c *crash) run(t *testing.T, cfg pebblestore.Config) (cuts int, err error) {
 	mem := vfs.NewCrashableMem()
 	c.rnd, c.shown = rand.New(rand.NewPCG(c.seed, 1)), map[tributary.Shard]tributary.Position{}
-	cfg.Dir, cfg.Shards, cfg.MemTableSize = "store", 2, 64<<10
+	cfg.Dir, cfg.Shards, cfg.MemTableSize = folder, 2, 64<<10
 	cfg.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			c.cut(mem)
@@ -154,7 +157,7 @@ func (c *crash) cut(mem *vfs.MemFS) {
 // reopened checks a store after a crash.
 func reopened(left *vfs.MemFS, books *storetest.Acked, shown map[tributary.Shard]tributary.Position) error {
 	ctx := context.Background()
-	s, err := pebblestore.Open(pebblestore.Config{Dir: "store", FS: left, Shards: 2, MemTableSize: 64 << 10})
+	s, err := pebblestore.Open(pebblestore.Config{Dir: folder, FS: left, Shards: 2, MemTableSize: 64 << 10})
 	if err != nil {
 		return fmt.Errorf("reopen: %w", err)
 	}

@@ -50,14 +50,14 @@ func (s *Store) look(key tributary.DatasetKey, records bool) (v tributary.View, 
 	if d.split && records {
 		snapshot = s.db.NewSnapshot()
 	}
-	v.Identity, v.Dataset = who.own(), d.head
+	v.Identity, v.Dataset = who.Clone(), d.head
 	s.routing.RLock()
 	defer s.routing.RUnlock()
 	p := s.pools[key.Pool]
 	if p == nil {
 		return v, nil, nil, revised, errors.Join(noPool(key.Pool), closeSnapshot(snapshot))
 	}
-	v.Pool = clonePool(p)
+	v.Pool = p.Clone()
 	return v, d, snapshot, who.revision, nil
 }
 

@@ -218,18 +218,21 @@ type recent struct {
 	records []tributary.Record
 }
 
-// mostRecent bounds the records kept.
-const mostRecent = 32
+// mostRecent and mostRecentBytes bound the records kept.
+const (
+	mostRecent      = 32
+	mostRecentBytes = 16 << 10
+)
 
 // covers tells whether all records of a range are among the recent ones.
 func (r *recent) covers(g *tributary.Range) bool {
 	return g.After.SyncCount > r.since || g.After.SyncCount == r.since && g.After.Whole
 }
 
-// then is what is recent after a change: of more records than are kept, none.
+// then is what is recent after a change: of more than is kept, nothing.
 func (r recent) then(c *tributary.Change) recent {
 	out := recent{since: r.since, records: c.Updated(r.records)}
-	if len(out.records) > mostRecent || len(c.Forgotten) > 0 {
+	if len(out.records) > mostRecent || size(out.records) > mostRecentBytes || len(c.Forgotten) > 0 {
 		return recent{since: c.SyncCount}
 	}
 	return out
@@ -250,7 +253,7 @@ func appendDataset(b []byte, d *dataset) []byte {
 	}
 	b = append(b, flags)
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.Change))
-	for _, v := range []int64{h.SyncCount, h.Marker, h.Floor, int64(h.LastModified), int64(h.LastModified - h.Created), h.Records, h.Tombstones, h.Bytes} {
+	for _, v := range []int64{h.SyncCount, h.Marker, h.Floor, int64(h.LastModified), int64(h.LastModified - h.Created), h.Records, h.Tombstones, h.TombstoneBytes, h.Bytes} {
 		b = binary.AppendVarint(b, v)
 	}
 	b = appendAuthor(b, h.LastModifiedBy, h.Key.Identity)
@@ -271,7 +274,7 @@ func decodeDataset(key tributary.DatasetKey, value string) (*dataset, error) {
 	h.SyncCount, h.Marker, h.Floor = r.int(), r.int(), r.int()
 	h.LastModified = tributary.Millis(r.int())
 	h.Created = h.LastModified - tributary.Millis(r.int())
-	h.Records, h.Tombstones, h.Bytes = r.int(), r.int(), r.int()
+	h.Records, h.Tombstones, h.TombstoneBytes, h.Bytes = r.int(), r.int(), r.int(), r.int()
 	h.LastModifiedBy = r.author(key.Identity)
 	d.at = r.place()
 	if !d.split {

@@ -3,6 +3,7 @@ package pebblestore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -222,10 +223,42 @@ func TestPoison(t *testing.T) {
 	if err := s.Ready(t.Context()); tributary.KindOf(err) != tributary.Unavailable {
 		t.Errorf("ready after the failure: %v", err)
 	}
+	_ = s.Close() // returns, whatever it tells
 	again := closed(t, pebblestore.Config{Dir: "store", FS: mem.CrashClone(vfs.CrashCloneCfg{})})
 	v, err := again.View(t.Context(), notes, nil)
 	if err != nil || v.Dataset.SyncCount != 1 {
 		t.Errorf("the reopened store has sync count %d, %v", v.Dataset.SyncCount, err)
+	}
+}
+
+// TestPoisonByOtherWrites fails the log's disk under a write that is not a
+// Change.
+func TestPoisonByOtherWrites(t *testing.T) {
+	for name, write := range map[string]func(tributary.Store) error{
+		"PutPool": func(s tributary.Store) error {
+			return s.PutPool(t.Context(), tributary.Pool{ID: pool, Revision: 1, Name: "test"})
+		},
+		"PutIdentity": func(s tributary.Store) error {
+			return s.PutIdentity(t.Context(), tributary.Identity{ID: user, Pool: pool, Revision: 1})
+		},
+		"SwapLease": func(s tributary.Store) error {
+			_, err := s.SwapLease(t.Context(), tributary.Lease{Group: "g"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &gate{suffix: ".log"}
+			s := open(t, pebblestore.Config{Dir: "store", FS: errorfs.Wrap(vfs.NewMem(), g)})
+			populate(t, s)
+			g.fail(errors.New("the disk is broken"))
+			if err := write(s); tributary.KindOf(err) != tributary.Unavailable {
+				t.Errorf("on a broken disk: %v", err)
+			}
+			if err := s.Ready(t.Context()); tributary.KindOf(err) != tributary.Unavailable {
+				t.Errorf("ready after the failure: %v", err)
+			}
+			_ = s.Close() // returns, whatever it tells
+		})
 	}
 }
 
@@ -323,6 +356,101 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestArrivalNeverGoesBack steps the clock back between the entries of one
+// append: Find relies on their order.
+func TestArrivalNeverGoesBack(t *testing.T) {
+	var reads atomic.Int64
+	clock := func() time.Time { return time.Unix(1_790_000_000-reads.Add(1), 0) }
+	s := closed(t, pebblestore.Config{Dir: "store", FS: vfs.NewMem(), Now: clock})
+	foreign := tributary.Entry{Kind: tributary.EntryForeign, Foreign: &tributary.ForeignRecord{PartitionKey: "p"}}
+	for range 3 {
+		if _, err := s.Append(t.Context(), tributary.DefaultStream, []tributary.Entry{foreign, foreign, foreign}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shard, _ := shardOf(t, s)
+	entries, err := s.Read(t.Context(), shard, "", 1<<20)
+	if err != nil || len(entries) != 9 {
+		t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	for i := 1; i < len(entries); i++ {
+		if entries[i].Arrived < entries[i-1].Arrived {
+			t.Errorf("entry %d arrived %d ms before the last", i, entries[i-1].Arrived-entries[i].Arrived)
+		}
+	}
+}
+
+// TestTrimsRace trims one shard from many sides and reopens the store: the
+// horizon never goes back, or positions would be given twice.
+func TestTrimsRace(t *testing.T) {
+	mem := vfs.NewMem()
+	foreign := tributary.Entry{Kind: tributary.EntryForeign, Foreign: &tributary.ForeignRecord{PartitionKey: "p"}}
+	const rounds, each = 5, 10
+	for n := uint64(0); n < rounds*each; n += each {
+		s := open(t, pebblestore.Config{Dir: "store", FS: mem})
+		var last tributary.Position
+		for i := range uint64(each) {
+			at, err := s.Append(t.Context(), tributary.DefaultStream, []tributary.Entry{foreign})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = at[0]
+			if _, got, _ := last.Split(); got != n+i+1 {
+				t.Fatalf("entry %d is at %s", n+i+1, last)
+			}
+		}
+		shard, _, _ := last.Split()
+		var trims sync.WaitGroup
+		for back := range uint64(each) {
+			trims.Go(func() {
+				if err := s.Trim(t.Context(), shard, tributary.PositionOf(shard, n+each-back)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		trims.Wait()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestCreationCutShort opens a folder in which a store was being created when
+// the power went, and one in which a store is complete.
+func TestCreationCutShort(t *testing.T) {
+	mem := vfs.NewMem()
+	if err := mem.MkdirAll("store", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"UNFINISHED", "marker.manifest.000001.MANIFEST-000001"} {
+		f, err := mem.Create("store/"+name, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := map[string]bool{}
+	for range 2 { // created, then found
+		s := open(t, pebblestore.Config{Dir: "store", FS: mem})
+		ids[s.ID()] = true
+		if _, err := s.Pool(t.Context(), pool); err != nil {
+			populate(t, s)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := closed(t, pebblestore.Config{Dir: "store", FS: mem})
+	if ids[s.ID()] = true; len(ids) > 1 {
+		t.Errorf("one store has the ids %v", ids)
+	}
+	if p, err := s.Pool(t.Context(), pool); err != nil || p.Revision != 1 {
+		t.Errorf("the pool has revision %d, %v", p.Revision, err)
+	}
+}
+
 // TestOpen refuses a folder that is in use, and another format.
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
@@ -336,7 +464,7 @@ func TestOpen(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pebblestore.Open(pebblestore.Config{Dir: dir}); tributary.KindOf(err) != tributary.Invalid || !strings.Contains(err.Error(), "format 2") {
+	if _, err := pebblestore.Open(pebblestore.Config{Dir: dir}); tributary.KindOf(err) != tributary.Invalid || !strings.Contains(err.Error(), fmt.Sprint("format ", pebblestore.Format+1)) {
 		t.Errorf("a newer format: %v", err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 // The layout. Every key begins with a letter for its table. Names and ids hold
 // no zero byte, so a zero byte ends them and byte order is name order.
 const (
-	tableMeta     = 'm' // name → format version, last stream id
+	tableMeta     = 'm' // name → format version, id, last stream id
 	tablePool     = 'p' // pool → JSON
 	tableIdentity = 'i' // identity → encoded identity with its usage
 	tableMember   = 'n' // pool 0 identity → nothing
@@ -29,6 +29,7 @@ const (
 
 var (
 	metaFormat     = []byte("mformat")
+	metaID         = []byte("mid")
 	metaLastStream = []byte("mlaststream")
 )
 

@@ -66,7 +66,7 @@ func (s *Store) swap(op string, key []byte, have any, next func() (any, error)) 
 	if err := setJSON(b, key, v); err != nil {
 		return err
 	}
-	return s.write(op, b)
+	return s.write(b)
 }
 
 func accessKeyKey(id string) []byte { return textKey(tableKey, id) }

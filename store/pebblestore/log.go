@@ -134,7 +134,7 @@ func (s *Store) shard(id tributary.Shard) *shardLog {
 // applyEntry writes the n-th entry of a log and applies the batch without
 // waiting for the disk. The log is locked.
 func (s *Store) applyEntry(b *pebble.Batch, log *shardLog, n uint64, e *tributary.Entry) error {
-	log.count(e.Change, n)
+	log.count(e, n)
 	s.foldInto(b, log)
 	size := 128
 	for i := range e.Change.Records {
@@ -245,14 +245,7 @@ func (s *Store) Find(_ context.Context, id tributary.Shard, at tributary.Millis)
 	low, high := log.trimmed.Load(), log.durable.Load()
 	for low < high {
 		middle := low + (high-low)/2
-		value, err := s.get(logKey(id, middle+1))
-		if err != nil {
-			return "", internal("find", err)
-		}
-		arrived, err := arrival(value)
-		if value == "" {
-			arrived, err = math.MinInt64, nil // trimmed meanwhile
-		}
+		arrived, err := s.arrived(logKey(id, middle+1))
 		if err != nil {
 			return "", internal("find", err)
 		}
@@ -263,6 +256,20 @@ func (s *Store) Find(_ context.Context, id tributary.Shard, at tributary.Millis)
 		}
 	}
 	return tributary.PositionOf(id, low), nil
+}
+
+// arrived reads when an entry arrived, long ago if it has been trimmed. The
+// entry itself, which may be large, is not copied.
+func (s *Store) arrived(key []byte) (tributary.Millis, error) {
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return math.MinInt64, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	at, err := arrival(string(value[:min(len(value), 1+binary.MaxVarintLen64)]))
+	return at, errors.Join(err, closer.Close())
 }
 
 // Wait returns when there is an entry above a position.
@@ -277,19 +284,24 @@ func (s *Store) Wait(ctx context.Context, id tributary.Shard, p tributary.Positi
 // Trim forgets entries. The usage that they carry is folded first.
 func (s *Store) Trim(_ context.Context, id tributary.Shard, through tributary.Position) error {
 	log, n, err := s.locate("trim", id, through)
-	if err != nil || n <= log.trimmed.Load() {
+	if err != nil {
 		return err
+	}
+	s.routing.RLock()
+	defer s.routing.RUnlock()
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	if s.shards[id] != log || n <= log.trimmed.Load() {
+		return nil // deleted, or trimmed further, meanwhile
 	}
 	b := s.db.NewBatch()
 	defer b.Close()
-	log.mu.Lock()
-	defer log.mu.Unlock()
 	log.fold(b)
 	if err := b.DeleteRange(logKey(id, 0), logKey(id, n+1), nil); err != nil {
 		return internal("trim", err)
 	}
 	set(b, shardKey(tableHorizon, id), binary.BigEndian.AppendUint64(nil, n))
-	if err := s.write("trim", b); err != nil {
+	if err := s.write(b); err != nil {
 		return err
 	}
 	log.trimmed.Store(n)
@@ -335,7 +347,9 @@ func (s *Store) stageEntries(b *pebble.Batch, stream tributary.StreamID, entries
 	defer s.routing.RUnlock()
 	logs := make([]*shardLog, len(entries))
 	for i := range entries {
-		if logs[i] = s.shardOf(stream, hashOf(&entries[i])); logs[i] == nil {
+		if logs[i] = s.shardOf(stream, hashOf(&entries[i])); logs[i] == nil && s.streams[stream] != nil {
+			return nil, nil, errStale // no shard is open
+		} else if logs[i] == nil {
 			return nil, nil, tributary.Errorf(tributary.NotFound, "append", "The stream does not exist")
 		}
 	}
@@ -343,15 +357,15 @@ func (s *Store) stageEntries(b *pebble.Batch, stream tributary.StreamID, entries
 	ends := map[*shardLog]uint64{}
 	var out []ending
 	positions := make([]tributary.Position, len(entries))
+	now := s.now()
 	for i, log := range logs {
 		n := max(ends[log], log.last) + 1
 		ends[log] = n
 		positions[i] = tributary.PositionOf(log.id, n)
 		e := entries[i]
-		e.Arrived = log.arrival(s.now())
+		e.Arrived = log.arrival(now)
 		set(b, logKey(log.id, n), appendEntry(nil, &e))
 	}
-	now := s.now()
 	err := s.apply(b)
 	for log, n := range ends {
 		if err == nil {

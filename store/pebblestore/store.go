@@ -10,6 +10,7 @@ package pebblestore
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -30,7 +31,7 @@ import (
 
 // Format is the version of the layout in keys.go and encode.go. A store of
 // another version is not opened.
-const Format = 1
+const Format = 2
 
 // syncInterval is the least time between two fsyncs of the log. A write after
 // a quiet moment does not wait; under load more writes share an fsync, which
@@ -70,6 +71,7 @@ type faults struct {
 type Store struct {
 	db   *pebble.DB
 	cfg  Config
+	id   string
 	dead chan struct{} // closed when the store has failed or was closed
 
 	failure atomic.Pointer[tributary.Error]
@@ -115,28 +117,42 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s.room = room{fs: fs, dir: cfg.Dir, least: cfg.MinFree, now: cfg.Now}
 	s.initStripes()
-	lock, err := pebble.LockDirectory(cfg.Dir, mkdir(fs, cfg.Dir))
+	err := mkdirAll(fs, cfg.Dir)
+	var lock *pebble.Lock
+	if err == nil {
+		lock, err = pebble.LockDirectory(cfg.Dir, fs)
+	}
 	if err != nil {
 		return nil, &tributary.Error{Kind: tributary.Unavailable, Op: "open store",
 			Msg: fmt.Sprintf("the data folder %s cannot be locked; is another server using it?", cfg.Dir), Err: err}
 	}
-	opts := s.options(fs)
-	opts.Lock = lock
-	if s.db, err = pebble.Open(cfg.Dir, opts); err != nil {
-		return nil, errors.Join(&tributary.Error{Kind: tributary.Internal, Op: "open store", Err: err}, lock.Close())
-	}
-	opts.Cache.Unref()
-	if err := s.load(); err != nil {
-		return nil, errors.Join(err, s.db.Close(), lock.Close())
-	}
 	s.room.lock = lock
+	if err := s.open(fs); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	return s, nil
 }
 
-// mkdir makes the folder before its lock is taken. A failure shows there.
-func mkdir(fs vfs.FS, dir string) vfs.FS {
-	_ = fs.MkdirAll(dir, 0o700)
-	return fs
+// open opens or creates what is in the folder, which is locked.
+func (s *Store) open(fs vfs.FS) error {
+	fresh, err := begin(fs, s.cfg.Dir)
+	if err != nil {
+		return internal("open store", err)
+	}
+	opts := s.options(fs)
+	opts.Lock = s.room.lock
+	if s.db, err = pebble.Open(s.cfg.Dir, opts); err != nil {
+		return &tributary.Error{Kind: tributary.Internal, Op: "open store", Err: err}
+	}
+	opts.Cache.Unref()
+	err = s.load()
+	if err == nil && fresh {
+		err = internal("open store", finish(fs, s.cfg.Dir))
+	}
+	if err != nil {
+		return errors.Join(err, s.db.Close())
+	}
+	return nil
 }
 
 func (s *Store) options(fs vfs.FS) *pebble.Options {
@@ -229,8 +245,10 @@ func (s *Store) checkFormat() error {
 		if n := binary.BigEndian.Uint32([]byte(value)); n != Format {
 			return tributary.Errorf(tributary.Invalid, "open store", "the store in %s has format %d, this program reads format %d", s.cfg.Dir, n, Format)
 		}
-		return nil
+		s.id, err = s.get(metaID)
+		return internal("read id", err)
 	}
+	s.id = rand.Text()
 	shards := s.cfg.Shards
 	if shards == 0 {
 		shards = 4
@@ -240,10 +258,11 @@ func (s *Store) checkFormat() error {
 	b := s.db.NewBatch()
 	defer b.Close()
 	set(b, metaFormat, binary.BigEndian.AppendUint32(nil, Format))
+	set(b, metaID, []byte(s.id))
 	if err := setJSON(b, streamKey(log.ID), log); err != nil {
 		return err
 	}
-	return internal("write format", b.Commit(pebble.Sync))
+	return s.write(b)
 }
 
 // Close closes the store. Nobody may be using it. A second call does nothing.
@@ -251,11 +270,11 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	alive := s.fail(errClosed)
-	err := s.flushUsage()
-	if !alive {
-		err = nil // the failure was told when it happened
+	var err error
+	if s.alive() == nil {
+		err = s.flushUsage()
 	}
+	s.fail(errClosed)
 	return errors.Join(err, s.db.Close(), s.room.lock.Close())
 }
 
@@ -283,6 +302,9 @@ func (s *Store) alive() error {
 	}
 	return nil
 }
+
+// ID is the store's random name.
+func (s *Store) ID() string { return s.id }
 
 // Ready tells why a write would be refused now.
 func (s *Store) Ready(context.Context) error { return s.writable() }
@@ -399,12 +421,16 @@ func setJSON(b *pebble.Batch, key []byte, v any) error {
 }
 
 // write commits a batch that is not a Change, durably.
-func (s *Store) write(op string, b *pebble.Batch) error {
-	if err := b.Commit(pebble.Sync); err != nil {
-		s.fail(err)
-		return s.alive()
+func (s *Store) write(b *pebble.Batch) error {
+	// Not Commit with pebble.Sync, which never returns when the log cannot be
+	// written.
+	if err := s.apply(b); err != nil || s.cfg.faults.dropSync {
+		return err
 	}
-	return nil
+	if err := b.SyncWait(); err != nil {
+		s.fail(err)
+	}
+	return s.alive()
 }
 
 func internal(op string, err error) error {

@@ -18,7 +18,7 @@ func streamKey(id tributary.StreamID) []byte {
 	return binary.BigEndian.AppendUint64([]byte{tableStream}, uint64(id))
 }
 
-// named finds a stream by name. The routing is locked.
+// streamNamed finds a stream by name. The routing is locked.
 func (s *Store) streamNamed(name tributary.StreamName) *tributary.Stream {
 	for _, st := range s.streams {
 		if st.Name == name && name != "" {
@@ -40,18 +40,9 @@ func (s *Store) Stream(_ context.Context, name tributary.StreamName) (tributary.
 	s.routing.RLock()
 	defer s.routing.RUnlock()
 	if st := s.streamNamed(name); st != nil {
-		return clone(st), nil
+		return st.Clone(), nil
 	}
 	return tributary.Stream{}, noStream(name)
-}
-
-func clone(st *tributary.Stream) tributary.Stream {
-	out := *st
-	out.Shards = slices.Clone(st.Shards)
-	for i := range out.Shards {
-		out.Shards[i].Parents = slices.Clone(out.Shards[i].Parents)
-	}
-	return out
 }
 
 // Streams lists streams by name.
@@ -64,7 +55,7 @@ func (s *Store) Streams(_ context.Context, above tributary.StreamName, limit int
 	var out []tributary.Stream
 	for _, st := range s.streams {
 		if st.Name > above {
-			out = append(out, clone(st))
+			out = append(out, st.Clone())
 		}
 	}
 	slices.SortFunc(out, func(a, b tributary.Stream) int { return cmp.Compare(a.Name, b.Name) })
@@ -87,10 +78,12 @@ func (s *Store) PutStream(_ context.Context, st tributary.Stream) (tributary.Str
 	if st.Revision != revision || have != nil && have.ID != st.ID {
 		return st, stale(op)
 	}
-	if have != nil && len(st.Shards) < len(have.Shards) {
-		return st, tributary.Errorf(tributary.Invalid, op, "Stream %s has %d shards, none of which can be taken away", st.Name, len(have.Shards))
+	if have != nil {
+		if err := have.CheckNext(&st); err != nil {
+			return st, err
+		}
 	}
-	st = clone(&st)
+	st = st.Clone()
 	b := s.db.NewBatch()
 	defer b.Close()
 	if have == nil {
@@ -111,10 +104,10 @@ func (s *Store) PutStream(_ context.Context, st tributary.Stream) (tributary.Str
 	if err := setJSON(b, streamKey(st.ID), st); err != nil {
 		return st, err
 	}
-	if err := s.write(op, b); err != nil {
+	if err := s.write(b); err != nil {
 		return st, err
 	}
-	stored := clone(&st)
+	stored := st.Clone()
 	s.streams[st.ID] = &stored
 	for _, r := range st.Shards {
 		id := tributary.Shard{Stream: st.ID, Number: r.Number}
@@ -162,6 +155,9 @@ func (s *Store) DeleteStream(_ context.Context, name tributary.StreamName) error
 	}
 	b := s.db.NewBatch()
 	defer b.Close()
+	if err := s.dropLeases(b, st.ID); err != nil {
+		return err // before the heir's figures are changed
+	}
 	remove(b, streamKey(st.ID))
 	heir := s.shards[tributary.Shard{Stream: tributary.DefaultStream}]
 	heir.mu.Lock()
@@ -170,10 +166,7 @@ func (s *Store) DeleteStream(_ context.Context, name tributary.StreamName) error
 		s.dropShard(b, tributary.Shard{Stream: st.ID, Number: r.Number}, heir)
 	}
 	heir.fold(b)
-	if err := s.dropLeases(b, st.ID); err != nil {
-		return err
-	}
-	if err := s.write(op, b); err != nil {
+	if err := s.write(b); err != nil {
 		return err
 	}
 	delete(s.streams, st.ID)

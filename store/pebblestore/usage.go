@@ -30,11 +30,12 @@ type foldedUsage struct {
 	written tributary.Millis
 }
 
-func (l *shardLog) count(c *tributary.Change, n uint64) {
+func (l *shardLog) count(e *tributary.Entry, n uint64) {
 	l.usage.counted = n
-	if c == nil {
+	if e.Kind != tributary.EntryChange {
 		return
 	}
+	c := e.Change
 	u := l.usage.pools[c.Key.Pool]
 	u.bytes += c.PoolBytes
 	u.modified = max(u.modified, c.At)
@@ -97,7 +98,7 @@ func (s *Store) recount(log *shardLog) error {
 	return scanRange(s.db, logKey(log.id, log.usage.counted+1), logKey(log.id, log.last+1), func(key, value []byte) error {
 		e, err := decodeEntry(string(value))
 		if err == nil {
-			log.count(e.Change, logCount(key))
+			log.count(&e, logCount(key))
 		}
 		return err
 	})
@@ -111,7 +112,7 @@ func (s *Store) flushUsage() error {
 		log.fold(b)
 		log.mu.Unlock()
 	}
-	return b.Commit(pebble.Sync)
+	return s.write(b)
 }
 
 // PoolUsage adds up the shards' shares of a pool's figures.
@@ -177,5 +178,5 @@ func (s *Store) CountSessions(_ context.Context, sessions map[tributary.PoolID]i
 		}
 		set(b, sessionsKey(pool), binary.AppendVarint(nil, n+add))
 	}
-	return s.write("count sessions", b)
+	return s.write(b)
 }

@@ -23,7 +23,7 @@ type Acked struct {
 	appended map[tributary.Position]string // acknowledged, by where they are
 	offered  map[string]int                // how often an entry may have been appended
 	trimmed  map[tributary.Shard]tributary.Position
-	deleted  bool // a stream may have been deleted
+	gone     map[any]int // how often a stream or identity, by its id, may have been deleted
 }
 
 // changeName tells changes apart: the base is in the count.
@@ -36,6 +36,7 @@ type changeName struct {
 // asked is what is known of one change. It may have been asked for again.
 type asked struct {
 	text   string
+	stream tributary.StreamID
 	since  uint64 // when it was first asked for
 	acked  uint64 // when it was first acknowledged; 0: never
 	acks   int
@@ -73,7 +74,7 @@ func (a *Acked) ask(c *tributary.Change) *asked {
 	a.clock++
 	name := changeName{c.Key, c.SyncCount, c.ID}
 	if a.changes[name] == nil {
-		a.changes[name] = &asked{text: storedChange(c), since: a.clock}
+		a.changes[name] = &asked{text: storedChange(c), stream: c.Condition.Stream, since: a.clock}
 	}
 	a.changes[name].open++
 	return a.changes[name]
@@ -139,14 +140,37 @@ func (w *watched) Trim(ctx context.Context, s tributary.Shard, through tributary
 }
 
 func (w *watched) DeleteStream(ctx context.Context, name tributary.StreamName) error {
-	w.books.mu.Lock()
-	w.books.deleted = true
-	w.books.mu.Unlock()
-	return w.Store.DeleteStream(ctx, name)
+	s, err := w.Store.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	return w.books.removal(s.ID, func() error { return w.Store.DeleteStream(ctx, name) })
+}
+
+func (w *watched) DeleteIdentity(ctx context.Context, id tributary.IdentityID) error {
+	return w.books.removal(id, func() error { return w.Store.DeleteIdentity(ctx, id) })
+}
+
+// removal notes that something may be gone, unless removing it is refused.
+func (a *Acked) removal(id any, remove func() error) error {
+	note := func(times int) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.gone == nil {
+			a.gone = map[any]int{}
+		}
+		a.gone[id] += times
+	}
+	note(+1)
+	err := remove()
+	if err != nil && (refusal(err) || isKind(err, tributary.Exists)) {
+		note(-1)
+	}
+	return err
 }
 
 // Check tells where a store, to which nobody writes, is not what was asked of
-// it: a change that was acknowledged is in the log once, as it was asked for;
+// it: a change that was acknowledged is in its dataset, and in the log once, as it was asked for;
 // what is in the log was asked for and not refused; and of two changes of an
 // identity, in one stream, the one acknowledged before the other was asked for
 // comes first. What was trimmed or deleted is not missed.
@@ -179,6 +203,9 @@ func (a *Acked) Check(ctx context.Context, s tributary.Store) error {
 	}
 	c.missing()
 	c.checkOrder()
+	if err := c.checkHeads(ctx, s); err != nil {
+		return err
+	}
 	return errors.Join(c.findings...)
 }
 
@@ -246,16 +273,47 @@ func (c *reckoning) missing() {
 			c.report("change %d of %s was acknowledged %d times", name.count, name.key, asked.acks)
 		}
 		_, found := c.found[name]
-		if asked.acks > 0 && !found && len(c.books.trimmed) == 0 && !c.books.deleted {
+		if asked.acks > 0 && !found && !c.books.forgot(asked.stream) {
 			c.report("acknowledged and not in the log:\n%s", asked.text)
 		}
 	}
 	for p, text := range c.appended {
 		shard, _, _ := p.Split()
-		if p > c.books.trimmed[shard] && !c.books.deleted {
+		if p > c.books.trimmed[shard] && c.books.gone[shard.Stream] == 0 {
 			c.report("acknowledged at %s and not in the log:\n%s", p, text)
 		}
 	}
+}
+
+// forgot tells whether entries of a stream may be gone.
+func (a *Acked) forgot(id tributary.StreamID) bool {
+	for shard := range a.trimmed {
+		if shard.Stream == id {
+			return true
+		}
+	}
+	return a.gone[id] > 0
+}
+
+// checkHeads holds the datasets against the books, which holds whatever was
+// trimmed: a head never stands below what was acknowledged.
+func (c *reckoning) checkHeads(ctx context.Context, s tributary.Store) error {
+	heads := map[tributary.DatasetKey]int64{}
+	for name, asked := range c.books.changes {
+		if asked.acks > 0 && c.books.gone[name.key.Identity] == 0 {
+			heads[name.key] = max(heads[name.key], name.count)
+		}
+	}
+	for key, count := range heads {
+		v, err := s.View(ctx, key, nil)
+		if err != nil {
+			return err
+		}
+		if v.Dataset.SyncCount < count {
+			c.report("dataset %s is at count %d, acknowledged was %d", key, v.Dataset.SyncCount, count)
+		}
+	}
+	return nil
 }
 
 func (c *reckoning) checkOrder() {

@@ -161,3 +161,32 @@ func TestAckedAgain(t *testing.T) {
 	must(t, sync(t.Context(), s, "next"))
 	wantFinding(t, books.Check(t.Context(), model), "")
 }
+
+// TestAckedOutlivesTheLog loses an acknowledged commit after the log was
+// trimmed and a stream deleted: the dataset still tells.
+func TestAckedOutlivesTheLog(t *testing.T) {
+	model := &storetest.Model{}
+	lose := false
+	b := &bent{Store: model, commit: func(ctx context.Context, s tributary.Store, c *tributary.Change) error {
+		if lose {
+			return nil
+		}
+		return s.Commit(ctx, c)
+	}}
+	books := &storetest.Acked{}
+	s := books.Watch(b)
+	must(t, s.PutPool(t.Context(), tributary.Pool{ID: pool}))
+	must(t, s.PutIdentity(t.Context(), tributary.Identity{ID: identity, Pool: pool}))
+	must(t, sync(t.Context(), s, "kept"))
+	must(t, s.Trim(t.Context(), defaultShard, tributary.PositionOf(defaultShard, 1)))
+	_, err := s.PutStream(t.Context(), tributary.Stream{Name: "s", Kind: tributary.Embedded, Shards: tributary.EvenShards(1)})
+	must(t, err)
+	must(t, s.DeleteStream(t.Context(), "s"))
+	if err := s.DeleteIdentity(t.Context(), identity); tributary.KindOf(err) != tributary.Exists {
+		t.Fatal(err) // it has data, and stays in the books
+	}
+	wantFinding(t, books.Check(t.Context(), model), "")
+	lose = true
+	must(t, sync(t.Context(), s, "lost"))
+	wantFinding(t, books.Check(t.Context(), model), "acknowledged was 2")
+}

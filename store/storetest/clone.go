@@ -2,44 +2,10 @@ package storetest
 
 import (
 	"bytes"
-	"maps"
 	"slices"
 
 	"tributary"
 )
-
-func clonePool(p tributary.Pool) tributary.Pool {
-	p.AllowClassicFlow = cloneBool(p.AllowClassicFlow)
-	p.LoginProviders, p.Tags = maps.Clone(p.LoginProviders), maps.Clone(p.Tags)
-	p.OpenIDProviders, p.SAMLProviders = slices.Clone(p.OpenIDProviders), slices.Clone(p.SAMLProviders)
-	p.Push.ApplicationARNs = slices.Clone(p.Push.ApplicationARNs)
-	p.CognitoProviders = slices.Clone(p.CognitoProviders)
-	for i := range p.CognitoProviders {
-		c := &p.CognitoProviders[i]
-		c.ServerSideTokenCheck = cloneBool(c.ServerSideTokenCheck)
-	}
-	return p
-}
-
-func cloneBool(b *bool) *bool {
-	if b == nil {
-		return nil
-	}
-	return new(*b)
-}
-
-func cloneIdentity(i tributary.Identity) tributary.Identity {
-	i.Logins = slices.Clone(i.Logins)
-	return i
-}
-
-func cloneStream(s tributary.Stream) tributary.Stream {
-	s.Shards = slices.Clone(s.Shards)
-	for i := range s.Shards {
-		s.Shards[i].Parents = slices.Clone(s.Shards[i].Parents)
-	}
-	return s
-}
 
 // cloneEntry copies an entry without what is for the store alone.
 func cloneEntry(e tributary.Entry) tributary.Entry {

@@ -359,7 +359,7 @@ func reshardUnderLoad(k *kit) {
 
 // reshard replaces the open shards by one or two others.
 func (k *kit) reshard(s *tributary.Stream) {
-	next := cloneStream(*s)
+	next := s.Clone()
 	var parents []uint32
 	for i := range next.Shards {
 		if r := &next.Shards[i]; !r.Closed {

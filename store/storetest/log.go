@@ -55,7 +55,7 @@ func logEntries(k *kit) {
 	for n := range 3 {
 		c = k.draft(keyOf(bob, "gone"), remove(fmt.Sprint(n)))
 		if n == 2 {
-			c.Forget(k.everything(keyOf(bob, "gone")), 1)
+			forget(c, k.everything(keyOf(bob, "gone")), 1)
 		}
 		add(k.commit(c))
 	}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"maps"
 	"slices"
 	"sync"
@@ -22,6 +23,7 @@ type Model struct {
 	FirstStream tributary.StreamID
 
 	mu         sync.Mutex // guards all that follows
+	id         string
 	closed     bool
 	pools      map[tributary.PoolID]tributary.Pool
 	identities map[tributary.IdentityID]tributary.Identity
@@ -128,8 +130,18 @@ func (m *Model) Pool(_ context.Context, id tributary.PoolID) (tributary.Pool, er
 		if !ok {
 			return p, failed(tributary.NotFound, "pool")
 		}
-		return clonePool(p), nil
+		return p.Clone(), nil
 	})
+}
+
+// ID implements [tributary.Store].
+func (m *Model) ID() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.id == "" {
+		m.id = rand.Text()
+	}
+	return m.id
 }
 
 // Pools implements [tributary.Pools].
@@ -137,7 +149,7 @@ func (m *Model) Pools(_ context.Context, after tributary.PoolID, limit int) ([]t
 	return do(m, func() ([]tributary.Pool, error) {
 		list := page(m.pools, after, limit, func(tributary.Pool) bool { return true })
 		for i := range list {
-			list[i] = clonePool(list[i])
+			list[i] = list[i].Clone()
 		}
 		return list, nil
 	})
@@ -152,7 +164,7 @@ func (m *Model) PutPool(_ context.Context, p tributary.Pool) error {
 		if m.stream(p.Route()) == nil {
 			return failed(tributary.NotFound, "stream")
 		}
-		p = clonePool(p)
+		p = p.Clone()
 		p.Revision++
 		m.pools[p.ID] = p
 		return nil
@@ -183,7 +195,7 @@ func (m *Model) Identity(_ context.Context, id tributary.IdentityID) (tributary.
 		if !ok {
 			return i, failed(tributary.NotFound, "identity")
 		}
-		return cloneIdentity(i), nil
+		return i.Clone(), nil
 	})
 }
 
@@ -192,7 +204,7 @@ func (m *Model) Identities(_ context.Context, pool tributary.PoolID, after tribu
 	return do(m, func() ([]tributary.Identity, error) {
 		list := page(m.identities, after, limit, func(i tributary.Identity) bool { return i.Pool == pool })
 		for i := range list {
-			list[i] = cloneIdentity(list[i])
+			list[i] = list[i].Clone()
 		}
 		return list, nil
 	})
@@ -227,7 +239,7 @@ func (m *Model) PutIdentity(_ context.Context, i tributary.Identity) error {
 				}
 			}
 		}
-		i = cloneIdentity(i)
+		i = i.Clone()
 		i.Revision++
 		i.Datasets, i.Usage = had.Datasets, had.Usage
 		m.identities[i.ID] = i
@@ -258,7 +270,8 @@ func (m *Model) View(_ context.Context, key tributary.DatasetKey, records []stri
 		if !ok || i.Pool != key.Pool {
 			return tributary.View{}, failed(tributary.NotFound, "identity")
 		}
-		v := tributary.View{Pool: clonePool(m.pools[i.Pool]), Identity: cloneIdentity(i), Dataset: m.datasets[key].head}
+		pool := m.pools[i.Pool]
+		v := tributary.View{Pool: pool.Clone(), Identity: i.Clone(), Dataset: m.datasets[key].head}
 		v.Dataset.Key = key
 		for _, r := range m.datasets[key].records {
 			if slices.Contains(records, r.Key) {

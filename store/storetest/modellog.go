@@ -72,7 +72,7 @@ func (m *Model) Stream(_ context.Context, name tributary.StreamName) (tributary.
 		if !ok {
 			return s, failed(tributary.NotFound, "stream")
 		}
-		return cloneStream(s), nil
+		return s.Clone(), nil
 	})
 }
 
@@ -81,7 +81,7 @@ func (m *Model) Streams(_ context.Context, after tributary.StreamName, limit int
 	return do(m, func() ([]tributary.Stream, error) {
 		list := page(m.streams, after, limit, func(tributary.Stream) bool { return true })
 		for i := range list {
-			list[i] = cloneStream(list[i])
+			list[i] = list[i].Clone()
 		}
 		return list, nil
 	})
@@ -94,7 +94,10 @@ func (m *Model) PutStream(_ context.Context, s tributary.Stream) (tributary.Stre
 		if had.Revision != s.Revision || had.ID != s.ID && had.ID != 0 {
 			return tributary.Stream{}, failed(tributary.Stale, "stream")
 		}
-		if s = cloneStream(s); had.ID == 0 {
+		if err := had.CheckNext(&s); err != nil {
+			return tributary.Stream{}, err
+		}
+		if s = s.Clone(); had.ID == 0 {
 			m.lastStream++
 			s.ID = m.lastStream
 		}
@@ -109,7 +112,7 @@ func (m *Model) PutStream(_ context.Context, s tributary.Stream) (tributary.Stre
 			}
 		}
 		m.streams[s.Name] = s
-		return cloneStream(s), nil
+		return s.Clone(), nil
 	})
 }
 

@@ -9,7 +9,7 @@ func (a *Acked) At(f func()) *Acked {
 	defer a.mu.Unlock()
 	f()
 	out := &Acked{
-		clock: a.clock, changes: make(map[changeName]*asked, len(a.changes)), deleted: a.deleted,
+		clock: a.clock, changes: make(map[changeName]*asked, len(a.changes)), gone: maps.Clone(a.gone),
 		appended: maps.Clone(a.appended), offered: maps.Clone(a.offered), trimmed: maps.Clone(a.trimmed),
 	}
 	for name, entry := range a.changes {

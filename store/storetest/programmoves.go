@@ -132,7 +132,7 @@ func (a *actor) draft(key tributary.DatasetKey) (*tributary.Change, error) {
 	if err == nil && a.odds(4) {
 		n := 1 + a.rnd.Int64N(3)
 		oldest, _ := a.s.Records(a.ctx, key, tributary.Range{Through: all, TombstonesOnly: true, Limit: int(n) + len(patches)})
-		c.Forget(oldest, n)
+		forget(c, oldest, n)
 	}
 	return c, err
 }

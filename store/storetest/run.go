@@ -61,6 +61,11 @@ func Run(t *testing.T, open Opener, o Options) {
 			}
 		})
 	}
+	t.Run("ID", func(t *testing.T) {
+		if one, other := open(t).ID(), open(t).ID(); one == "" || one == other {
+			t.Errorf("the ids of two stores are %q and %q", one, other)
+		}
+	})
 	t.Run("Program", func(t *testing.T) {
 		for seed := range o.Seeds {
 			if Compare(t, open, openModel, Program{Seed: uint64(seed), Steps: o.Steps}); t.Failed() {

@@ -20,6 +20,7 @@ func streamCases() []testCase {
 		{"Split", streamSplit},
 		{"Merge", streamMerge},
 		{"LastOfClosed", streamLast},
+		{"ShardsNeverReturn", streamShardsNeverReturn},
 		{"MovePool", streamMovePool},
 		{"SharedByPools", streamShared},
 		{"Shards", streamShards},
@@ -243,6 +244,22 @@ func streamMerge(k *kit) {
 	c := k.sync(key, put("a", "2"))
 	list := k.entries(tributary.Shard{Stream: s.ID, Number: 2})
 	k.same("merged shard", texts(list, entryText), storedChange(c))
+	stored := got(k.s.Stream(k.Context(), "s"))(k)
+	k.same("stream", streamText(&stored), streamText(&s))
+}
+
+// streamShardsNeverReturn: a shard is not taken away, nor opened again.
+func streamShardsNeverReturn(k *kit) {
+	s := k.stream("s", 2)
+	s.Shards[0].Closed = true
+	s = got(k.s.PutStream(k.Context(), s))(k)
+	open, fewer := s.Clone(), s.Clone()
+	open.Shards[0].Closed = false
+	fewer.Shards = fewer.Shards[:1]
+	for _, next := range []tributary.Stream{open, fewer} {
+		_, err := k.s.PutStream(k.Context(), next)
+		k.kind(err, tributary.Invalid)
+	}
 	stored := got(k.s.Stream(k.Context(), "s"))(k)
 	k.same("stream", streamText(&stored), streamText(&s))
 }

@@ -36,9 +36,9 @@ func headText(d *tributary.Dataset) string {
 	if *d == (tributary.Dataset{Key: d.Key}) {
 		return fmt.Sprintf("%s never written", d.Key)
 	}
-	return fmt.Sprintf("%s exists=%t n%d change %x marker %d floor %d created %d modified %d by %s records %d tombstones %d bytes %d",
+	return fmt.Sprintf("%s exists=%t n%d change %x marker %d floor %d created %d modified %d by %s records %d tombstones %d of %d bytes %d",
 		d.Key, d.Exists, d.SyncCount, d.Change, d.Marker, d.Floor, d.Created, d.LastModified, short(d.LastModifiedBy),
-		d.Records, d.Tombstones, d.Bytes)
+		d.Records, d.Tombstones, d.TombstoneBytes, d.Bytes)
 }
 
 func changeText(c *tributary.Change) string {

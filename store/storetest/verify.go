@@ -265,12 +265,13 @@ func recordKeys(records []tributary.Record) []string {
 }
 
 func (a *audit) checkFigures(d *tributary.Dataset, records []tributary.Record) {
-	var live, tombstones, bytes int64
+	var live, tombstones, tombstoneBytes, bytes int64
 	for i := range records {
 		r := &records[i]
 		bytes += r.Bytes()
 		if r.Removed {
 			tombstones++
+			tombstoneBytes += int64(len(r.Key))
 		} else {
 			live++
 		}
@@ -278,9 +279,9 @@ func (a *audit) checkFigures(d *tributary.Dataset, records []tributary.Record) {
 			a.report("record %q of %s is above its dataset's count: %d, %d", r.Key, d.Key, r.SyncCount, d.SyncCount)
 		}
 	}
-	if d.Records != live || d.Tombstones != tombstones || d.Bytes != bytes {
-		a.report("dataset %s says %d records, %d tombstones, %d bytes; it has %d, %d, %d",
-			d.Key, d.Records, d.Tombstones, d.Bytes, live, tombstones, bytes)
+	if d.Records != live || d.Tombstones != tombstones || d.TombstoneBytes != tombstoneBytes || d.Bytes != bytes {
+		a.report("dataset %s says %d records, %d tombstones of %d bytes, %d bytes; it has %d, %d of %d, %d",
+			d.Key, d.Records, d.Tombstones, d.TombstoneBytes, d.Bytes, live, tombstones, tombstoneBytes, bytes)
 	}
 }
 

@@ -101,8 +101,9 @@ func TestVerify(t *testing.T) {
 		{"Fine", liar{}, ""},
 		{"HeadCount", liar{dataset: func(d *tributary.Dataset) { d.SyncCount++ }}, "its log ends at 3"},
 		{"HeadChange", liar{dataset: func(d *tributary.Dataset) { d.Change++ }}, "its log ends at 3"},
-		{"HeadBytes", liar{dataset: func(d *tributary.Dataset) { d.Bytes++ }}, "it has 1, 0, 8"},
-		{"HeadRecords", liar{dataset: func(d *tributary.Dataset) { d.Records++ }}, "it has 1, 0, 8"},
+		{"HeadBytes", liar{dataset: func(d *tributary.Dataset) { d.Bytes++ }}, "it has 1, 0 of 0, 8"},
+		{"HeadRecords", liar{dataset: func(d *tributary.Dataset) { d.Records++ }}, "it has 1, 0 of 0, 8"},
+		{"HeadTombstoneBytes", liar{dataset: func(d *tributary.Dataset) { d.TombstoneBytes++ }}, "it has 1, 0 of 0, 8"},
 		{"RecordLost", liar{record: func([]tributary.Record) []tributary.Record { return nil }}, "lost"},
 		{"RecordValue", liar{record: func(list []tributary.Record) []tributary.Record {
 			for i := range list {
@@ -110,7 +111,7 @@ func TestVerify(t *testing.T) {
 			}
 			return list
 		}}, "by the log"},
-		{"RecordTwice", liar{record: func(list []tributary.Record) []tributary.Record { return append(list, list...) }}, "it has 2, 0, 16"},
+		{"RecordTwice", liar{record: func(list []tributary.Record) []tributary.Record { return append(list, list...) }}, "it has 2, 0 of 0, 16"},
 		{"IdentityBytes", liar{identity: func(i *tributary.Identity) { i.Usage.Bytes++ }}, "it has 1 of 8"},
 		{"IdentityDatasets", liar{identity: func(i *tributary.Identity) { i.Datasets++ }}, "it has 1 of 8"},
 		{"LogEnd", liar{entries: func(list []tributary.Entry) []tributary.Entry {
