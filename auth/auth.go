@@ -58,13 +58,14 @@ func (a *Auth) now() time.Time {
 	return time.Now()
 }
 
-// Authenticate proves who signed a request. Errors are of type *awswire.Fault,
-// or of Kind Unavailable if the store cannot be asked.
-func (a *Auth) Authenticate(r *http.Request, body []byte) (tributary.Principal, awswire.Scope, error) {
+// Authenticate proves who signed a request; read gives its body. Errors are of
+// type *awswire.Fault, or of the Kind of what kept the key from being read, or
+// they are read's.
+func (a *Auth) Authenticate(r *http.Request, read awswire.ReadBody) (tributary.Principal, error) {
 	a.once.Do(func() {
 		a.verifier = &awswire.Verifier[tributary.Principal]{Lookup: a.lookup, Region: a.Region, Now: a.now}
 	})
-	return a.verifier.Verify(r, body)
+	return a.verifier.Authenticate(r, read)
 }
 
 func (a *Auth) lookup(ctx context.Context, id, token string) (string, tributary.Principal, error) {
@@ -76,7 +77,7 @@ func (a *Auth) lookup(ctx context.Context, id, token string) (string, tributary.
 		return "", tributary.Principal{}, err
 	}
 	if key.disabled {
-		return "", tributary.Principal{}, tributary.Errorf(tributary.Denied, "authenticate", "The access key is disabled")
+		return "", tributary.Principal{}, awswire.UnknownKey()
 	}
 	return key.secret, tributary.Principal{Account: a.Account, AccessKey: id}, nil
 }
@@ -90,8 +91,10 @@ func (a *Auth) developerKey(ctx context.Context, id string) (knownKey, error) {
 		return key, nil
 	}
 	stored, err := a.Keys.AccessKey(ctx, id)
-	if err != nil {
-		return knownKey{}, unavailable(err)
+	if tributary.KindOf(err) == tributary.NotFound {
+		return knownKey{}, awswire.UnknownKey()
+	} else if err != nil {
+		return knownKey{}, err // an outage must not look like a wrong key
 	}
 	secret, err := a.Sealer.Open(keyContext(id), string(stored.Sealed))
 	if err != nil {
@@ -107,24 +110,29 @@ func (a *Auth) developerKey(ctx context.Context, id string) (knownKey, error) {
 	return key, nil
 }
 
-// unavailable keeps an outage of the store from looking like a wrong key.
-func unavailable(err error) error {
-	if tributary.KindOf(err) == tributary.Unavailable {
-		return &awswire.Fault{Code: "ServiceUnavailableException", Status: http.StatusServiceUnavailable, Message: "The service is not available"}
-	}
-	return err
-}
-
 func keyContext(id string) string { return "access key\x00" + id }
+
+// GenerateAccessKey makes a developer's access key, which is good once it is
+// stored.
+func GenerateAccessKey() awswire.Credentials {
+	return awswire.Credentials{AccessKeyID: "AKIA" + randomID(), SecretKey: randomSecret()}
+}
 
 // NewAccessKey makes a developer's access key and stores it. The secret is
 // given this once.
 func (a *Auth) NewAccessKey(ctx context.Context) (awswire.Credentials, error) {
-	c := awswire.Credentials{AccessKeyID: "AKIA" + randomID(), SecretKey: randomSecret()}
-	err := a.Keys.PutAccessKey(ctx, tributary.AccessKey{
+	c := GenerateAccessKey()
+	return c, a.PutAccessKey(ctx, c)
+}
+
+// PutAccessKey stores a developer's access key. Nobody can read its secret from
+// the store.
+//
+// Errors: Stale if there is one with its id.
+func (a *Auth) PutAccessKey(ctx context.Context, c awswire.Credentials) error {
+	return a.Keys.PutAccessKey(ctx, tributary.AccessKey{
 		ID: c.AccessKeyID, Sealed: []byte(a.Sealer.Seal(keyContext(c.AccessKeyID), []byte(c.SecretKey))), Created: tributary.MillisOf(a.now()),
 	})
-	return c, err
 }
 
 func random(n int) []byte {
@@ -164,11 +172,8 @@ func (a *Auth) openCredentials(id, token string) (string, tributary.Principal, e
 	if err == nil {
 		err = json.Unmarshal(plain, &s)
 	}
-	if err != nil {
-		return "", tributary.Principal{}, err
-	}
-	if s.AccessKey != id {
-		return "", tributary.Principal{}, tributary.Errorf(tributary.Denied, "authenticate", "The session token is of another access key")
+	if err != nil || s.AccessKey != id {
+		return "", tributary.Principal{}, awswire.UnknownKey()
 	}
 	if a.now().Unix() >= s.Until {
 		return "", tributary.Principal{}, &awswire.Fault{Code: "ExpiredTokenException", Status: http.StatusForbidden, Message: "The security token included in the request is expired"}

@@ -2,8 +2,8 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
-	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -50,12 +50,14 @@ func (k *kit) ok(err error) {
 	}
 }
 
+func noBody(awswire.Scope) ([]byte, error) { return nil, nil }
+
 // who signs a request and tells whom it is taken for.
 func (k *kit) who(a *auth.Auth, c awswire.Credentials) (tributary.Principal, string) {
 	k.Helper()
 	r := httptest.NewRequest("GET", "http://auth.test/", nil)
 	awswire.Sign(r, nil, c, "us-east-1", "test", k.clock)
-	p, _, err := a.Authenticate(r, nil)
+	p, err := a.Authenticate(r, noBody)
 	var f *awswire.Fault
 	if errors.As(err, &f) {
 		return p, f.Code
@@ -122,19 +124,34 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestOutage keeps a store that is down from looking like a wrong key.
+// TestOutage keeps a store that is down, and a key that cannot be opened, from
+// looking like a wrong key.
 func TestOutage(t *testing.T) {
 	k := newKit(t)
 	key, err := k.auth.NewAccessKey(t.Context())
 	k.ok(err)
-	k.ok(k.store.Close())
 	r := httptest.NewRequest("GET", "http://auth.test/", nil)
 	awswire.Sign(r, nil, key, "us-east-1", "test", k.clock)
-	_, _, err = k.auth.Authenticate(r, nil)
-	var f *awswire.Fault
-	if !errors.As(err, &f) || f.Status != http.StatusServiceUnavailable {
-		t.Errorf("%v", err)
+	refused := func(a *auth.Auth, kind tributary.Kind) {
+		t.Helper()
+		_, err := a.Authenticate(r, noBody)
+		if f := new(awswire.Fault); err == nil || errors.As(err, &f) || tributary.KindOf(err) != kind {
+			t.Errorf("%v, want %s", err, kind)
+		}
 	}
+	other, err := tributary.NewSealer(make([]byte, tributary.MasterKeyLength))
+	k.ok(err)
+	refused(&auth.Auth{Keys: k.store, Sealer: other, Now: k.auth.Now}, tributary.Internal)
+	refused(&auth.Auth{Keys: broken{k.store}, Sealer: other, Now: k.auth.Now}, tributary.Internal)
+	k.ok(k.store.Close())
+	refused(k.auth, tributary.Unavailable)
+}
+
+// broken has keys that cannot be read.
+type broken struct{ *pebblestore.Store }
+
+func (broken) AccessKey(context.Context, string) (tributary.AccessKey, error) {
+	return tributary.AccessKey{}, errors.New("checksum mismatch")
 }
 
 func TestRegions(t *testing.T) {

@@ -23,24 +23,10 @@ const (
 // canonicalForm names one of the canonical requests that can be made of a
 // request: signers differ in how they treat path and payload.
 type canonicalForm struct {
-	path     string // as received, or normalised
-	query    string // as received
-	signed   string // header names in lower case, joined by ';'
-	payload  []byte // the last line: a hash in hex, or unsignedPayload
-	encoding pathEncoding
-}
-
-// pathEncoding is the number of times that a service wants the path's segments
-// to be encoded, counted from the decoded text.
-type pathEncoding bool
-
-const (
-	encodeTwice pathEncoding = false // the path as received, encoded once more
-	encodeOnce  pathEncoding = true  // S3 alone
-)
-
-func encodingFor(service string) pathEncoding {
-	return service == "s3"
+	path    string // as received, or normalised
+	query   string // as received
+	signed  string // header names in lower case, joined by ';'
+	payload []byte // the last line: a hash in hex, or unsignedPayload
 }
 
 // scratch is the memory of one signature, kept for the next.
@@ -91,7 +77,7 @@ func (s *scratch) canonicalRequest(r *http.Request, f canonicalForm) []byte {
 	}
 	b = append(b, r.Method...)
 	b = append(b, '\n')
-	b = appendPath(b, f.path, f.encoding)
+	b = appendPath(b, f.path)
 	b = append(b, '\n')
 	b = s.appendQuery(b, f.query)
 	b = append(b, '\n')
@@ -125,25 +111,18 @@ func (s *scratch) stringToSign(stamp, scope string, canonical []byte) []byte {
 	return b
 }
 
-// appendPath appends the canonical form of a path as received.
-func appendPath(b []byte, path string, enc pathEncoding) []byte {
+// appendPath appends the canonical form of a path: as received, and encoded
+// once more. S3 alone, which is not served here, does it otherwise.
+func appendPath(b []byte, path string) []byte {
 	if path == "" {
 		return append(b, '/')
 	}
-	for i := 0; i < len(path); i++ {
-		c := path[i]
-		if c == '/' {
+	for i := range len(path) {
+		if c := path[i]; c == '/' {
 			b = append(b, c)
-			continue
+		} else {
+			b = appendEncoded(b, c)
 		}
-		if enc == encodeOnce && c == '%' {
-			if v, ok := escaped(path, i); ok {
-				b = appendEncoded(b, v)
-				i += 2
-				continue
-			}
-		}
-		b = appendEncoded(b, c)
 	}
 	return b
 }
@@ -158,11 +137,10 @@ func appendPath(b []byte, path string, enc pathEncoding) []byte {
 // body as signed. That gains nothing as long as the router, too, takes the path as
 // received: it finds no operation at such a path, or the resource that is really
 // called "." — never the resource that the dots point to.
-func appendPathForms(forms []string, path string, enc pathEncoding) []string {
+func appendPathForms(forms []string, path string) []string {
 	forms = append(forms, path)
 	dotAtEnd := strings.HasSuffix(path, "/.") || strings.HasSuffix(path, "/..")
-	if enc == encodeOnce || !dotAtEnd && !strings.Contains(path, "//") &&
-		!strings.Contains(path, "/./") && !strings.Contains(path, "/../") {
+	if !dotAtEnd && !strings.Contains(path, "//") && !strings.Contains(path, "/./") && !strings.Contains(path, "/../") {
 		return forms
 	}
 	normal := normalizePath(path)

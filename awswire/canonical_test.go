@@ -10,29 +10,27 @@ import (
 )
 
 // line is one line of a canonical GET request to target.
-func line(t *testing.T, n int, target, service string) string {
+func line(t *testing.T, n int, target string) string {
 	t.Helper()
 	r, _ := parseRequest(t, "GET "+target+" HTTP/1.1\nHost: h\n")
-	return strings.Split(awswire.CanonicalRequest(r, "host", "", service, false), "\n")[n]
+	return strings.Split(awswire.CanonicalRequest(r, "host", "", false), "\n")[n]
 }
 
 func TestCanonicalPath(t *testing.T) {
-	for _, c := range []struct{ target, service, want string }{
-		{"/", "x", "/"},
-		{"/us-east-1%3A0", "x", "/us-east-1%253A0"},
-		{"/us-east-1%3a0", "x", "/us-east-1%253a0"},
-		{"/us-east-1:0", "x", "/us-east-1%3A0"},
-		{"/a%2Fb/c", "x", "/a%252Fb/c"},
-		{"/a+b*c~d'e", "x", "/a%2Bb%2Ac~d%27e"},
-		{"/é", "x", "/%C3%A9"},
-		{"//a/./b/", "x", "//a/./b/"},
-		{"/a%3Ab:c%7E%2f+%20", "s3", "/a%3Ab%3Ac~%2F%2B%20"},
-		{"/é%c3%A9", "s3", "/%C3%A9%C3%A9"},
-		{"http://other/a%3Ab?c", "x", "/a%253Ab"},
-		{"http://other", "x", "/"},
+	for _, c := range []struct{ target, want string }{
+		{"/", "/"},
+		{"/us-east-1%3A0", "/us-east-1%253A0"},
+		{"/us-east-1%3a0", "/us-east-1%253a0"},
+		{"/us-east-1:0", "/us-east-1%3A0"},
+		{"/a%2Fb/c", "/a%252Fb/c"},
+		{"/a+b*c~d'e", "/a%2Bb%2Ac~d%27e"},
+		{"/é", "/%C3%A9"},
+		{"//a/./b/", "//a/./b/"},
+		{"http://other/a%3Ab?c", "/a%253Ab"},
+		{"http://other", "/"},
 	} {
-		if got := line(t, 1, c.target, c.service); got != c.want {
-			t.Errorf("%s for %s: %s, want %s", c.target, c.service, got, c.want)
+		if got := line(t, 1, c.target); got != c.want {
+			t.Errorf("%s: %s, want %s", c.target, got, c.want)
 		}
 	}
 }
@@ -42,7 +40,7 @@ func TestCanonicalPathOfClient(t *testing.T) {
 	for target, want := range map[string]string{"": "/", "/a:b%3Ac%2Fd": "/a%3Ab%253Ac%252Fd"} {
 		r := newRequest(t, "", target, "")
 		r.Method = "" // GET, to net/http
-		got := awswire.CanonicalRequest(r, "host", "", "x", false)
+		got := awswire.CanonicalRequest(r, "host", "", false)
 		if !strings.HasPrefix(got, "GET\n"+want+"\n\nhost:sync.example.com\n\n") {
 			t.Errorf("%q: %q", target, got)
 		}
@@ -51,20 +49,19 @@ func TestCanonicalPathOfClient(t *testing.T) {
 
 func TestPathForms(t *testing.T) {
 	for _, c := range []struct {
-		path, service string
-		want          []string
+		path string
+		want []string
 	}{
-		{"/a.b/..c/.d/e.", "x", []string{"/a.b/..c/.d/e."}},
-		{"/a//b", "x", []string{"/a//b", "/a/b"}},
-		{"/a/./b/../c/", "x", []string{"/a/./b/../c/", "/a/c/"}},
-		{"/../..", "x", []string{"/../..", "/"}},
-		{"/a/.", "x", []string{"/a/.", "/a/", "/a"}},
-		{"/a/b/..", "x", []string{"/a/b/..", "/a/", "/a"}},
-		{"/a/%2E%2E/b", "x", []string{"/a/%2E%2E/b"}},
-		{"/a//b/../c", "s3", []string{"/a//b/../c"}},
+		{"/a.b/..c/.d/e.", []string{"/a.b/..c/.d/e."}},
+		{"/a//b", []string{"/a//b", "/a/b"}},
+		{"/a/./b/../c/", []string{"/a/./b/../c/", "/a/c/"}},
+		{"/../..", []string{"/../..", "/"}},
+		{"/a/.", []string{"/a/.", "/a/", "/a"}},
+		{"/a/b/..", []string{"/a/b/..", "/a/", "/a"}},
+		{"/a/%2E%2E/b", []string{"/a/%2E%2E/b"}},
 	} {
-		if got := awswire.PathForms(c.path, c.service); !slices.Equal(got, c.want) {
-			t.Errorf("%s for %s: %q, want %q", c.path, c.service, got, c.want)
+		if got := awswire.PathForms(c.path); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.path, got, c.want)
 		}
 	}
 }
@@ -86,7 +83,7 @@ func TestCanonicalQuery(t *testing.T) {
 		"a=%4&b=%zz&c=%%41":                 "a=%254&b=%25zz&c=%25A",
 		"X-Amz-Signature=1&x-amz-signature": "x-amz-signature=",
 	} {
-		if got := line(t, 2, "/?"+query, "x"); got != want {
+		if got := line(t, 2, "/?"+query); got != want {
 			t.Errorf("%s: %s, want %s", query, got, want)
 		}
 	}
@@ -98,18 +95,18 @@ func TestCanonicalHeaders(t *testing.T) {
 	want := "POST\n/\n\ncontent-length:2\nempty:\nhost:Sync.Example.com:8080\nmissing:\ntabs:a b\ntwo:a,,b c\nutf:é\n" +
 		strings.Repeat("x", 70) + ":long\n\n" + names + "\nhash"
 	r.Header.Set(strings.Repeat("x", 70), "long")
-	if got := awswire.CanonicalRequest(r, names, "hash", "x", false); got != want {
+	if got := awswire.CanonicalRequest(r, names, "hash", false); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 	r.Header.Del("Content-Length") // as a client has it
-	if got := awswire.CanonicalRequest(r, names, "hash", "x", false); got != want {
+	if got := awswire.CanonicalRequest(r, names, "hash", false); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 	r.ContentLength = -1
-	if got := awswire.CanonicalRequest(r, "content-length", "", "x", false); !strings.Contains(got, "content-length:\n") {
+	if got := awswire.CanonicalRequest(r, "content-length", "", false); !strings.Contains(got, "content-length:\n") {
 		t.Errorf("length of a chunked request: %s", got)
 	}
-	if got := awswire.CanonicalRequest(&http.Request{RequestURI: "/"}, "host", "", "x", false); !strings.Contains(got, "host:\n") {
+	if got := awswire.CanonicalRequest(&http.Request{RequestURI: "/"}, "host", "", false); !strings.Contains(got, "host:\n") {
 		t.Errorf("no host: %s", got)
 	}
 }

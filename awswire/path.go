@@ -56,7 +56,10 @@ func (p Params) Path(name string) string {
 		want, pattern = nextSegment(pattern)
 		have, path = nextSegment(path)
 		if len(want) == len(name)+2 && want[1:len(want)-1] == name {
-			return unescape(have, url.PathUnescape)
+			if plain := unescape(have, url.PathUnescape); plain != have {
+				return plain
+			}
+			return strings.Clone(have) // who keeps it would keep the whole request line
 		}
 	}
 	return ""

@@ -4,16 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/sync/semaphore"
 )
 
 // Protocol is how a service names its operations and writes its answers.
@@ -31,15 +31,21 @@ type Service[P any] struct {
 	Target     string // the prefix of X-Amz-Target up to the dot; JSON11 only
 	Protocol   Protocol
 	Operations []Operation[P]
-	// Authenticate proves who calls. It is not asked for public operations.
-	Authenticate func(r *http.Request, body []byte) (P, Scope, error)
+	// Authenticate proves who calls, as [Verifier.Authenticate] does. It is not
+	// asked for public operations.
+	Authenticate func(r *http.Request, read ReadBody) (P, error)
 	// Fault puts an operation's error in the service's terms.
 	Fault func(operation string, err error) *Fault
-	// MaxBody bounds request bodies, in bytes.
+	// MaxBody bounds request bodies, in bytes. Those of public operations and of
+	// GETs may have 64 KiB.
 	MaxBody int64
 	Log     *slog.Logger // nil: no log
 	// Observe, if set, hears of every answered request.
 	Observe func(service, operation string, status int, took time.Duration)
+
+	once   sync.Once
+	room   *semaphore.Weighted // bytes of large bodies
+	outage atomic.Int64        // when one was logged, in nanoseconds
 }
 
 // Operation is one entry of a service's table.
@@ -103,15 +109,6 @@ func decode(body []byte, v any) error {
 	return nil
 }
 
-// NotDecoded is the fault of a body that is no JSON, or JSON of another shape.
-func NotDecoded(err error) *Fault {
-	var f *Fault
-	if errors.As(err, &f) {
-		return f
-	}
-	return &Fault{Code: "SerializationException", Status: http.StatusBadRequest, Message: "The request body could not be read: " + err.Error()}
-}
-
 // ServeHTTP finds the operation, checks the signature, and answers.
 func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
@@ -132,58 +129,72 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name = op.Name
-	out, err := s.call(r, op, params)
+	body, err := s.call(r, op, params)
 	if err != nil {
 		x.fault(s.faultOf(name, x.id, err))
 		return
 	}
-	x.answer(out)
+	x.write(http.StatusOK, body)
 }
 
-func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params) (any, error) {
-	body, err := readBody(r, s.MaxBody)
+// call gives the body of the answer.
+func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params) ([]byte, error) {
+	if fault := s.checkContentType(r); fault != nil {
+		return nil, fault
+	}
+	in := s.intake(op)
+	defer in.release()
+	p, body, err := s.authenticate(r, op, in)
 	if err != nil {
 		return nil, err
 	}
-	var p P
-	if !op.Public {
-		var scope Scope
-		if p, scope, err = s.Authenticate(r, body); err != nil {
-			return nil, err
-		}
-		if scope.Service != s.Name {
-			return nil, &Fault{Code: "InvalidSignatureException", Status: http.StatusForbidden,
-				Message: fmt.Sprintf("Credential should be scoped to correct service: '%s'. ", s.Name)}
-		}
+	if op.Method == http.MethodGet {
+		body = nil // some clients send one, which says nothing
 	}
-	return op.Handle(r.Context(), p, Input{Body: body, Params: params})
+	out, err := op.Handle(r.Context(), p, Input{Body: body, Params: params})
+	if err != nil {
+		return nil, err
+	}
+	return encode(out)
 }
 
-func readBody(r *http.Request, most int64) ([]byte, error) {
-	tooLarge := &Fault{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge,
-		Message: fmt.Sprintf("The request body is larger than the limit of %d bytes", most)}
-	if r.ContentLength == 0 {
-		return nil, nil
+// checkContentType refuses CBOR, which AWS's SDKs for Java speak to Kinesis.
+// Other types are whatever the client likes to call its JSON.
+func (s *Service[P]) checkContentType(r *http.Request) *Fault {
+	const cbor = "application/x-amz-cbor-1.1"
+	if s.Protocol == JSON11 && strings.HasPrefix(r.Header.Get("Content-Type"), cbor) {
+		return &Fault{"UnsupportedMediaTypeException", http.StatusUnsupportedMediaType,
+			"The content type " + cbor + " is not supported: send application/x-amz-json-1.1 (SDKs for Java: set AWS_CBOR_DISABLE=1)"}
 	}
-	if r.ContentLength > most {
-		return nil, tooLarge
+	return nil
+}
+
+// authenticate reads the body, and tells who sent it.
+func (s *Service[P]) authenticate(r *http.Request, op *Operation[P], in *intake) (p P, body []byte, err error) {
+	if op.Public {
+		body, err = in.read(r)
+		return p, body, err
 	}
-	var body []byte
-	var err error
-	if r.ContentLength > 0 && r.ContentLength <= 64<<10 {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(r.Body, body)
-	} else {
-		// The length is not known, or too much to allocate on the caller's word.
-		body, err = io.ReadAll(io.LimitReader(r.Body, most+1))
+	p, err = s.Authenticate(r, func(scope Scope) ([]byte, error) {
+		if fault := s.checkScope(r, scope); fault != nil {
+			return nil, fault
+		}
+		body, err = in.read(r)
+		return body, err
+	})
+	return p, body, err
+}
+
+// checkScope refuses signatures for something else. A link may stand for no
+// more than a read: its body need not be signed.
+func (s *Service[P]) checkScope(r *http.Request, scope Scope) *Fault {
+	if scope.Service != s.Name {
+		return invalid(fmt.Sprintf("Credential should be scoped to correct service: '%s'. ", s.Name))
 	}
-	if err != nil {
-		return nil, &Fault{Code: "IncompleteBody", Status: http.StatusBadRequest, Message: "The request body ended before its announced length"}
+	if scope.Presigned && (r.Method != http.MethodGet || r.ContentLength != 0) {
+		return invalid("Only a GET without a body may be signed in its query.")
 	}
-	if int64(len(body)) > most {
-		return nil, tooLarge
-	}
-	return body, nil
+	return nil
 }
 
 func (s *Service[P]) faultOf(op, request string, err error) *Fault {
@@ -191,10 +202,19 @@ func (s *Service[P]) faultOf(op, request string, err error) *Fault {
 	if !errors.As(err, &f) {
 		f = s.Fault(op, err)
 	}
-	if f.Status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) { // else the caller has gone
+	gone := errors.Is(err, context.Canceled) // the caller
+	if f.Status >= http.StatusInternalServerError && !gone && (f.Status != http.StatusServiceUnavailable || s.outageIsNews()) {
 		s.log().Error("request failed", "service", s.Name, "operation", op, "request", request, "err", err)
 	}
 	return f
+}
+
+// outageIsNews tells whether none was logged for a while: in an outage every
+// request says the same.
+func (s *Service[P]) outageIsNews() bool {
+	const quiet = 10 * time.Second
+	now, last := time.Now().UnixNano(), s.outage.Load()
+	return now-last >= int64(quiet) && s.outage.CompareAndSwap(last, now)
 }
 
 func (s *Service[P]) log() *slog.Logger {
@@ -238,81 +258,4 @@ func Unsupported[P any](name, method, path string) Operation[P] {
 		return nil, &Fault{Code: "UnsupportedOperationException", Status: http.StatusBadRequest,
 			Message: fmt.Sprintf("The operation %s is not supported by this server", name)}
 	}}
-}
-
-// exchange writes one answer.
-type exchange struct {
-	w        http.ResponseWriter
-	protocol Protocol
-	id       string
-	status   int
-}
-
-func (x *exchange) answer(out any) {
-	var body []byte
-	var err error
-	if a, ok := out.(Appender); ok {
-		body = a.AppendJSON(make([]byte, 0, 1024))
-	} else if body, err = json.Marshal(out); err != nil {
-		panic(err) // an output type that cannot be encoded is a mistake in the table
-	}
-	x.write(http.StatusOK, body)
-}
-
-func (x *exchange) fault(f *Fault) {
-	if x.status != 0 {
-		return // a panic after the answer
-	}
-	envelope := map[string]string{"message": strings.ToValidUTF8(f.Message, "\uFFFD")}
-	if x.protocol == JSON11 {
-		envelope["__type"] = f.Code
-	}
-	body, err := json.Marshal(envelope, json.Deterministic(true))
-	if err != nil {
-		body = []byte("{}")
-	}
-	x.w.Header().Set("X-Amzn-Errortype", f.Code)
-	if f.Status == http.StatusServiceUnavailable {
-		x.w.Header().Set("Retry-After", "1")
-	}
-	status := f.Status
-	if x.protocol == JSON11 && status > http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusRequestEntityTooLarge {
-		status = http.StatusBadRequest // AWS JSON answers 400 to all faults of the caller
-	}
-	x.write(status, body)
-}
-
-func (x *exchange) write(status int, body []byte) {
-	h := x.w.Header()
-	h["X-Amzn-Requestid"] = []string{x.id}
-	h["Content-Type"] = contentTypes[x.protocol]
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	x.status = status
-	x.w.WriteHeader(status)
-	_, _ = x.w.Write(body) // a caller that has gone cannot be told
-}
-
-var contentTypes = [...][]string{RESTJSON: {"application/json"}, JSON11: {"application/x-amz-json-1.1"}}
-
-// newRequestID makes a UUID. It names a request and proves nothing.
-func newRequestID() string {
-	const hex = "0123456789abcdef"
-	hi, lo := rand.Uint64(), rand.Uint64()
-	hi = hi&^0xf000 | 0x4000
-	lo = lo&^(3<<62) | 1<<63
-	var b [36]byte
-	i := 0
-	for shift := 124; shift >= 0; shift -= 4 {
-		n := lo
-		if shift >= 64 {
-			n = hi
-		}
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			b[i] = '-'
-			i++
-		}
-		b[i] = hex[n>>(shift%64)&15]
-		i++
-	}
-	return string(b[:])
 }

@@ -1,16 +1,19 @@
 package awswire_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"tributary/awswire"
 )
@@ -40,8 +43,15 @@ func echo(_ context.Context, _ string, in *echoIn) (*echoOut, error) {
 		panic("on purpose")
 	case "error":
 		return nil, errors.New("secret")
+	case "broken":
+		return &echoOut{Text: "\xff"}, nil // which cannot be encoded
 	}
 	return &echoOut{in.id, in.q, in.Text, in.At}, nil
+}
+
+// header reads a header by its exact spelling.
+func header(w *httptest.ResponseRecorder, name string) string {
+	return strings.Join(w.Header()[name], ",")
 }
 
 // service is a service of one operation that needs no signature, and one that does.
@@ -51,13 +61,16 @@ func service(protocol awswire.Protocol) *awswire.Service[string] {
 		Operations: []awswire.Operation[string]{
 			{Name: "Echo", Method: "POST", Path: "/things/{Id}/echo", Public: true, Handle: awswire.Handler(echo)},
 			{Name: "Signed", Method: "GET", Path: "/signed", Handle: awswire.Handler(echo)},
+			{Name: "SignedPost", Method: "POST", Path: "/signed", Handle: awswire.Handler(echo)},
 			awswire.Unsupported[string]("Later", "GET", "/later"),
 		},
-		Authenticate: func(r *http.Request, _ []byte) (string, awswire.Scope, error) {
+		Authenticate: func(r *http.Request, read awswire.ReadBody) (string, error) {
 			if r.Header.Get("Authorization") == "" {
-				return "", awswire.Scope{}, &awswire.Fault{Code: "MissingAuthenticationTokenException", Status: 403, Message: "Missing Authentication Token"}
+				return "", &awswire.Fault{Code: "MissingAuthenticationTokenException", Status: 403, Message: "Missing Authentication Token"}
 			}
-			return "me", awswire.Scope{Service: r.Header.Get("Authorization")}, nil
+			_, presigned := r.URL.Query()["X-Amz-Signature"]
+			_, err := read(awswire.Scope{Service: r.Header.Get("Authorization"), Presigned: presigned})
+			return "me", err
 		},
 		Fault: func(_ string, err error) *awswire.Fault {
 			return &awswire.Fault{Code: "InternalErrorException", Status: 500, Message: "Internal error"}
@@ -84,9 +97,14 @@ func TestService(t *testing.T) {
 		{"too large", "POST", "/things/a/echo", strings.Repeat(" ", 101), "", 413, "RequestEntityTooLargeException", ""},
 		{"panic", "POST", "/things/a/echo", `{"Text":"panic"}`, "", 500, "InternalFailure", ""},
 		{"error", "POST", "/things/a/echo", `{"Text":"error"}`, "", 500, "InternalErrorException", ""},
+		{"broken answer", "POST", "/things/a/echo", `{"Text":"broken"}`, "", 500, "InternalErrorException", ""},
 		{"not signed", "GET", "/signed", "", "", 403, "MissingAuthenticationTokenException", ""},
 		{"signed for another", "GET", "/signed", "", "other", 403, "InvalidSignatureException", ""},
 		{"signed", "GET", "/signed", "", "test", 200, "", `{"Id":"","Q":"","Text":"","At":0}`},
+		{"get with a body", "GET", "/signed", `{"Text"`, "test", 200, "", `{"Id":"","Q":"","Text":"","At":0}`},
+		{"link", "GET", "/signed?X-Amz-Signature", "", "test", 200, "", ""},
+		{"link with a body", "GET", "/signed?X-Amz-Signature", "{}", "test", 403, "InvalidSignatureException", ""},
+		{"link to a POST", "POST", "/signed?X-Amz-Signature", "", "test", 403, "InvalidSignatureException", ""},
 		{"later", "GET", "/later", "", "test", 400, "UnsupportedOperationException", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -94,11 +112,12 @@ func TestService(t *testing.T) {
 			r.Header.Set("Authorization", c.auth)
 			w := httptest.NewRecorder()
 			service(awswire.RESTJSON).ServeHTTP(w, r)
-			if w.Code != c.status || w.Header().Get("X-Amzn-Errortype") != c.code || c.answer != "" && w.Body.String() != c.answer {
-				t.Errorf("got %d %s %s, want %d %s %s", w.Code, w.Header().Get("X-Amzn-Errortype"), w.Body, c.status, c.code, c.answer)
+			code, id := header(w, "x-amzn-ErrorType"), header(w, "x-amzn-RequestId")
+			if w.Code != c.status || code != c.code || c.answer != "" && w.Body.String() != c.answer {
+				t.Errorf("got %d %s %s, want %d %s %s", w.Code, code, w.Body, c.status, c.code, c.answer)
 			}
-			if strings.Contains(w.Body.String(), "secret") || !json.Valid(w.Body.Bytes()) || len(w.Header().Get("X-Amzn-Requestid")) != 36 {
-				t.Errorf("request id %q, body %s", w.Header().Get("X-Amzn-Requestid"), w.Body)
+			if strings.Contains(w.Body.String(), "secret") || !json.Valid(w.Body.Bytes()) || len(id) != 36 {
+				t.Errorf("request id %q, body %s", id, w.Body)
 			}
 		})
 	}
@@ -127,24 +146,81 @@ func TestJSON11(t *testing.T) {
 	}
 }
 
-// TestHalfBody sends less than was announced.
-func TestHalfBody(t *testing.T) {
+// TestHeaderNames reads the bytes of an answer: iOS wants these names exactly.
+func TestHeaderNames(t *testing.T) {
 	s := httptest.NewServer(service(awswire.RESTJSON))
 	defer s.Close()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(conn, "POST /things/a/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{\"Text\""); err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
+	defer func() { _ = conn.Close() }()
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(conn, "GET /signed HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
 	answer, err := io.ReadAll(conn)
-	if err != nil || !strings.Contains(string(answer), "IncompleteBody") {
-		t.Errorf("%s, %v", answer, err)
+	for _, want := range []string{"\r\nx-amzn-ErrorType: MissingAuthenticationTokenException\r\n", "\r\nx-amzn-RequestId: "} {
+		if err != nil || !bytes.Contains(answer, []byte(want)) {
+			t.Errorf("no %q in %q, %v", want, answer, err)
+		}
+	}
+}
+
+// TestCBOR has what AWS's SDKs for Java send to Kinesis unless told otherwise.
+func TestCBOR(t *testing.T) {
+	for protocol, want := range map[awswire.Protocol]string{awswire.JSON11: "UnsupportedMediaTypeException", awswire.RESTJSON: ""} {
+		r := httptest.NewRequest("POST", "/things/a/echo", strings.NewReader("{}"))
+		r.Header.Set("X-Amz-Target", "Test.Echo")
+		r.Header.Set("Content-Type", "application/x-amz-cbor-1.1")
+		w := httptest.NewRecorder()
+		service(protocol).ServeHTTP(w, r)
+		if code := header(w, "x-amzn-ErrorType"); code != want || want != "" && !strings.Contains(w.Body.String(), "application/x-amz-cbor-1.1 is not supported") {
+			t.Errorf("%d %s, want %q", w.Code, w.Body, want)
+		}
+	}
+}
+
+// TestLog has every fault of ours told, but an outage once for all requests.
+func TestLog(t *testing.T) {
+	var out bytes.Buffer
+	s := service(awswire.RESTJSON)
+	s.Log = slog.New(slog.NewTextHandler(&out, nil))
+	status := 503
+	s.Fault = func(string, error) *awswire.Fault { return &awswire.Fault{Code: "X", Status: status} }
+	fail := func(text string) {
+		s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/things/a/echo", strings.NewReader(`{"Text":"`+text+`"}`)))
+	}
+	for range 5 {
+		fail("error")
+	}
+	if got := strings.Count(out.String(), "err=secret"); got != 1 {
+		t.Errorf("an outage is told %d times:\n%s", got, &out)
+	}
+	status = 500
+	out.Reset()
+	for range 5 {
+		fail("error")
+	}
+	fail("broken")
+	if got := strings.Count(out.String(), "request failed"); got != 6 || !strings.Contains(out.String(), "UTF-8") {
+		t.Errorf("6 faults are told %d times:\n%s", got, &out)
+	}
+}
+
+// TestPathParamsAreCopies has names that do not keep the whole request line.
+func TestPathParamsAreCopies(t *testing.T) {
+	r := httptest.NewRequest("GET", "/a/plain", nil)
+	var got string
+	s := awswire.Service[string]{Operations: []awswire.Operation[string]{{Name: "X", Method: "GET", Path: "/a/{Id}", Public: true,
+		Handle: func(_ context.Context, _ string, in awswire.Input) (any, error) {
+			got = in.Params.Path("Id")
+			return nil, nil
+		}}}}
+	s.ServeHTTP(httptest.NewRecorder(), r)
+	line := r.RequestURI
+	if got != "plain" || unsafe.StringData(got) == unsafe.StringData(line[len("/a/"):]) {
+		t.Errorf("%q is a part of %q", got, line)
 	}
 }
 

@@ -55,7 +55,7 @@ func (s *Signer) Sign(r *http.Request, body []byte, now time.Time) {
 
 	m := getScratch(&s.scratch)
 	defer putScratch(&s.scratch, m)
-	f := canonicalForm{signed: m.signedNames(r), encoding: encodingFor(s.Service)}
+	f := canonicalForm{signed: m.signedNames(r)}
 	f.path, f.query = rawTarget(r)
 	if declared := r.Header["X-Amz-Content-Sha256"]; len(declared) > 0 {
 		f.payload = []byte(declared[0])
@@ -173,7 +173,7 @@ func presign(r *http.Request, c Credentials, id keyID, now time.Time, expires ti
 		q = appendParam(q, paramToken, c.SessionToken)
 	}
 	q = appendParam(q, paramSigned, f.signed)
-	f.query, f.encoding = string(q), encodingFor(id.service)
+	f.query = string(q)
 
 	sent := *r
 	if r.URL.Host != "" {

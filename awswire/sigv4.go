@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -13,15 +12,6 @@ import (
 	"sync"
 	"time"
 )
-
-// Fault is an error in AWS's terms. Message reaches the client.
-type Fault struct {
-	Code    string // such as "InvalidSignatureException"
-	Status  int    // of HTTP
-	Message string
-}
-
-func (f *Fault) Error() string { return f.Code + ": " + f.Message }
 
 // Scope is what a signature was made for.
 type Scope struct {
@@ -34,9 +24,8 @@ type Scope struct {
 // caller's principal type. It may be used by several goroutines.
 type Verifier[P any] struct {
 	// Lookup finds the secret of an access key (sessionToken "" if none was sent)
-	// and whom it stands for. The token is not yet known to be the client's. An
-	// error that is a *Fault is the answer; any other says that the key is unknown,
-	// so a store that cannot answer must be told by a *Fault.
+	// and whom it stands for. The token is not yet known to be the client's. Its
+	// errors are handed on as they are: [UnknownKey], or why it cannot tell.
 	Lookup func(ctx context.Context, accessKeyID, sessionToken string) (secret string, principal P, err error)
 	Region func(region string) bool // nil: any region
 	Now    func() time.Time         // nil: time.Now
@@ -54,37 +43,52 @@ const (
 	maxSkew          = 5 * time.Minute
 )
 
+// ReadBody gives the body of a request that claims to be signed for scope. Its
+// error is the answer: it may refuse the scope, or the body.
+type ReadBody func(scope Scope) ([]byte, error)
+
 // Verify says who signed r, whose body is body. Every refusal is a *Fault with
-// the code, status and text of AWS. A presigned request may have been signed
-// without its body; whether that will do for the operation is for the caller to
-// decide by Scope.Presigned.
+// the code, status and text of AWS; errors of Lookup are given as they are. A
+// presigned request may have been signed without its body; whether that will do
+// for the operation is for the caller to decide by Scope.Presigned.
 func (v *Verifier[P]) Verify(r *http.Request, body []byte) (P, Scope, error) {
+	var signed Scope
+	p, err := v.Authenticate(r, func(scope Scope) ([]byte, error) {
+		signed = scope
+		return body, nil
+	})
+	if err != nil {
+		return p, Scope{}, err
+	}
+	return p, signed, nil
+}
+
+// Authenticate is Verify for a body that is not read yet. It is asked for when
+// everything else stands: the form, the time, and a key that is known. So who
+// has no key cannot have it read.
+func (v *Verifier[P]) Authenticate(r *http.Request, read ReadBody) (P, error) {
 	var nobody P
 	c, fault := readClaim(r)
 	if fault == nil {
 		fault = c.check(r, v.Region, v.now())
 	}
 	if fault != nil {
-		return nobody, Scope{}, fault
+		return nobody, fault
 	}
 	secret, principal, err := v.Lookup(r.Context(), c.AccessKeyID, c.token)
 	if err != nil {
-		return nobody, Scope{}, lookupFault(err)
+		return nobody, err
+	}
+	body, err := read(c.Scope)
+	if err != nil {
+		return nobody, err
 	}
 	m := getScratch(&v.scratch)
 	defer putScratch(&v.scratch, m)
 	if fault := c.match(m, &v.keys, r, body, secret); fault != nil {
-		return nobody, Scope{}, fault
+		return nobody, fault
 	}
-	return principal, c.Scope, nil
-}
-
-func lookupFault(err error) *Fault {
-	var fault *Fault
-	if errors.As(err, &fault) {
-		return fault
-	}
-	return &Fault{"UnrecognizedClientException", http.StatusForbidden, "The security token included in the request is invalid."}
+	return principal, nil
 }
 
 func (v *Verifier[P]) now() time.Time {
@@ -360,7 +364,7 @@ func (c *claim) setCredential(credential string) *Fault {
 
 // check refuses what no key could make good.
 func (c *claim) check(r *http.Request, region func(string) bool, now time.Time) *Fault {
-	if fault := c.checkSigned(); fault != nil {
+	if fault := c.checkSigned(r.Header); fault != nil {
 		return fault
 	}
 	at, err := time.Parse(stampLayout, c.stamp)
@@ -384,9 +388,10 @@ func (c *claim) check(r *http.Request, region func(string) bool, now time.Time) 
 // authorityHeader is HTTP/2's name of the host.
 const authorityHeader = ":authority"
 
-// checkSigned refuses lists of signed headers that leave out the host, or that are
-// not lists of names and so could make one canonical request read as another.
-func (c *claim) checkSigned() *Fault {
+// checkSigned refuses lists of signed headers that leave out what decides over
+// the request, or that are not lists of names and so could make one canonical
+// request read as another.
+func (c *claim) checkSigned(h http.Header) *Fault {
 	if strings.Count(c.signed, ";") >= maxSignedHeaders {
 		return incomplete("Too many SignedHeaders.")
 	}
@@ -401,11 +406,17 @@ func (c *claim) checkSigned() *Fault {
 		}
 	}
 	c.signed = strings.ToLower(c.signed)
+	if !ascending(c.signed) {
+		return incomplete("SignedHeaders must be in ascending order, and none may be listed twice.")
+	}
 	if !authority && !listed(c.signed, "host") {
 		return invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	if c.token != "" && !c.Presigned && !listed(c.signed, "x-amz-security-token") {
 		return invalid("'X-Amz-Security-Token' must be a 'SignedHeader' in the AWS Authorization.")
+	}
+	if len(h["X-Amz-Target"]) > 0 && !listed(c.signed, "x-amz-target") {
+		return invalid("'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	return nil
 }
@@ -432,7 +443,7 @@ func (c *claim) checkTime(at, now time.Time) *Fault {
 func (c *claim) match(m *scratch, keys *keyCache, r *http.Request, body []byte, secret string) *Fault {
 	var paths [3]string
 	var payloads [2][]byte
-	f := canonicalForm{signed: c.signed, encoding: encodingFor(c.Service)}
+	f := canonicalForm{signed: c.signed}
 	f.path, f.query = rawTarget(r)
 	allowed, fault := c.appendPayloads(payloads[:0], m.hashBody(body), r.Header["X-Amz-Content-Sha256"])
 	if fault != nil {
@@ -444,7 +455,7 @@ func (c *claim) match(m *scratch, keys *keyCache, r *http.Request, body []byte, 
 	if !known {
 		key = deriveKey(id)
 	}
-	for _, f.path = range appendPathForms(paths[:0], f.path, f.encoding) {
+	for _, f.path = range appendPathForms(paths[:0], f.path) {
 		for _, f.payload = range allowed {
 			toSign := m.stringToSign(c.stamp, c.scope, m.canonicalRequest(r, f))
 			m.signature = key.appendSignature(m.signature[:0], toSign)
@@ -499,6 +510,19 @@ func mismatch(m *scratch, r *http.Request, f canonicalForm, c *claim) *Fault {
 		"The String-to-Sign should have been\n'" + string(m.stringToSign(c.stamp, c.scope, canonical)) + "'\n")
 }
 
+// ascending reports whether each name of a list comes after the one before, as
+// SigV4 demands: none is empty, and none is there twice.
+func ascending(names string) bool {
+	last := ""
+	for name := range strings.SplitSeq(names, ";") {
+		if name <= last {
+			return false
+		}
+		last = name
+	}
+	return true
+}
+
 // listed reports whether a SignedHeaders list has name.
 func listed(signed, name string) bool {
 	for rest := signed; rest != ""; {
@@ -508,16 +532,4 @@ func listed(signed, name string) bool {
 		}
 	}
 	return false
-}
-
-func incomplete(text string) *Fault {
-	return &Fault{"IncompleteSignatureException", http.StatusBadRequest, text}
-}
-
-func invalid(text string) *Fault {
-	return &Fault{"InvalidSignatureException", http.StatusForbidden, text}
-}
-
-func malformedQuery(text string) *Fault {
-	return &Fault{"MalformedQueryString", http.StatusBadRequest, text}
 }

@@ -6,9 +6,9 @@ import (
 )
 
 // CanonicalRequest lets tests compare one canonical form with a published one.
-func CanonicalRequest(r *http.Request, signed, payload, service string, normalize bool) string {
+func CanonicalRequest(r *http.Request, signed, payload string, normalize bool) string {
 	var m scratch
-	f := canonicalForm{signed: signed, payload: []byte(payload), encoding: encodingFor(service)}
+	f := canonicalForm{signed: signed, payload: []byte(payload)}
 	f.path, f.query = rawTarget(r)
 	if normalize {
 		f.path = normalizePath(f.path)
@@ -17,8 +17,8 @@ func CanonicalRequest(r *http.Request, signed, payload, service string, normaliz
 }
 
 // PathForms is the paths that Verify accepts.
-func PathForms(path, service string) []string {
-	return appendPathForms(nil, path, encodingFor(service))
+func PathForms(path string) []string {
+	return appendPathForms(nil, path)
 }
 
 // PresignAs presigns as other signers do, with more headers than the host and

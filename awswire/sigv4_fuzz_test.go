@@ -23,36 +23,34 @@ func FuzzCanonicalRequest(f *testing.F) {
 	f.Add("%2F%", "a-b=1&a=2", "é")
 	f.Fuzz(func(t *testing.T, path, query, value string) {
 		r := &http.Request{RequestURI: "/" + path + "?" + query, URL: new(url.URL), Host: "h", Header: http.Header{"X-Note": {value}}}
-		for _, service := range []string{"x", "s3"} {
-			for _, form := range awswire.PathForms("/"+path, service) {
-				if !strings.HasPrefix(form, "/") {
-					t.Errorf("path form %q", form)
-				}
-			}
-			lines := strings.Split(awswire.CanonicalRequest(r, "host", "", service, false), "\n")
-			if len(lines) != 7 {
-				t.Fatalf("%q", lines)
-			}
-			for _, line := range lines[1:3] {
-				if i := strings.IndexFunc(line, func(c rune) bool {
-					return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-._~%/&=", c))
-				}); i >= 0 {
-					t.Errorf("%q", line)
-				}
-			}
-			pairs := strings.Split(lines[2], "&")
-			if !slices.IsSortedFunc(pairs, func(x, y string) int {
-				xn, xv, _ := strings.Cut(x, "=")
-				yn, yv, _ := strings.Cut(y, "=")
-				if xn != yn {
-					return strings.Compare(xn, yn)
-				}
-				return strings.Compare(xv, yv)
-			}) {
-				t.Errorf("%q is not sorted", lines[2])
+		for _, form := range awswire.PathForms("/" + path) {
+			if !strings.HasPrefix(form, "/") {
+				t.Errorf("path form %q", form)
 			}
 		}
-		awswire.CanonicalRequest(r, "x-note;"+value, "", "x", true)
+		lines := strings.Split(awswire.CanonicalRequest(r, "host", "", false), "\n")
+		if len(lines) != 7 {
+			t.Fatalf("%q", lines)
+		}
+		for _, line := range lines[1:3] {
+			if i := strings.IndexFunc(line, func(c rune) bool {
+				return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-._~%/&=", c))
+			}); i >= 0 {
+				t.Errorf("%q", line)
+			}
+		}
+		pairs := strings.Split(lines[2], "&")
+		if !slices.IsSortedFunc(pairs, func(x, y string) int {
+			xn, xv, _ := strings.Cut(x, "=")
+			yn, yv, _ := strings.Cut(y, "=")
+			if xn != yn {
+				return strings.Compare(xn, yn)
+			}
+			return strings.Compare(xv, yv)
+		}) {
+			t.Errorf("%q is not sorted", lines[2])
+		}
+		awswire.CanonicalRequest(r, "x-note;"+value, "", true)
 	})
 }
 
@@ -85,7 +83,7 @@ func FuzzVerify(f *testing.F) {
 		verifySent(t, v, r, false)
 
 		r = newRequest()
-		link, err := url.Parse(awswire.Presign(r, someone(), "us-east-1", "s3", now, time.Hour))
+		link, err := url.Parse(awswire.Presign(r, someone(), "us-east-1", "x", now, time.Hour))
 		if err != nil {
 			t.Skip()
 		}

@@ -113,7 +113,6 @@ func TestVerifyTampered(t *testing.T) {
 		{"Service", "/cognito-sync/", "/kinesis/"},
 		{"SignedHeaders", ";x-note,", ","},
 		{"SignedHeadersMore", ";x-note,", ";x-note;x-other,"},
-		{"SignedHeadersOrder", "content-length;content-type;", "content-type;content-length;"},
 		{"SignatureShort", "Signature=", "Signature=0"},
 		{"SignatureZero", text[strings.Index(text, "Signature=")+10:][:8], "00000000"},
 	} {
@@ -194,6 +193,12 @@ func TestVerifyRefuses(t *testing.T) {
 		{"HostUnsigned", ";host", "", invalid, "'Host' or ':authority' must be a 'SignedHeader'"},
 		{"TokenUnsigned", ";x-amz-security-token", "", invalid, "'X-Amz-Security-Token' must be a 'SignedHeader'"},
 		{"BadName", ";host", ";host;a:b", incomplete, "SignedHeaders must be"},
+		{"NamesOrder", "content-length;content-type;", "content-type;content-length;", incomplete, "ascending order"},
+		{"NameTwice", ";host", ";host;host", incomplete, "twice"},
+		{"NameTwiceByCase", ";host", ";Host;host", incomplete, "twice"},
+		{"NoName", ";host", ";;host", incomplete, "ascending"},
+		{"NoNameAtTheEnd", ";x-note,", ";x-note;,", incomplete, "ascending"},
+		{"TargetUnsigned", ";x-amz-target", "", invalid, "'X-Amz-Target' must be a 'SignedHeader'"},
 		{"ManyNames", ";host", ";host" + strings.Repeat(";a", 64), incomplete, "Too many SignedHeaders"},
 		{"TwoAuthorizations", auth, auth + "\n" + auth, incomplete, "once"},
 		{"TwoDates", "X-Amz-Date:", "X-Amz-Date: 20240301T120000Z\nX-Amz-Date:", incomplete, "once"},
@@ -259,6 +264,12 @@ func TestVerifyLookupFault(t *testing.T) {
 	}
 	_, _, err := v.Verify(r, body)
 	wantFault(t, err, "ExpiredTokenException", "The security token included in the request is expired")
+
+	outage := errors.New("the disk is gone")
+	v.Lookup = func(context.Context, string, string) (string, int, error) { return "", 0, outage }
+	if _, scope, err := v.Verify(r, body); err != outage || scope != (awswire.Scope{}) { // not: an unknown key
+		t.Errorf("%+v, %v", scope, err)
+	}
 }
 
 func TestVerifySkew(t *testing.T) {

@@ -9,11 +9,15 @@ import (
 )
 
 // TestBoto reads pages, meets errors and follows presigned links with boto3.
-func TestBoto(t *testing.T) { runBoto(t, startServer(t), "Paging", "Errors", "Presigned") }
+func TestBoto(t *testing.T) {
+	t.Parallel()
+	runBoto(t, startServer(t), "Paging", "Errors", "Presigned")
+}
 
 // TestBotoTexts sends texts that are hard to carry, and those that are as long
 // as a dataset may be.
 func TestBotoTexts(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	runBoto(t, s, "Hostile", "Large")
 	t.Run("Warehouse", func(t *testing.T) { testHostileRows(t, s) })

@@ -333,8 +333,7 @@ func (k *killTest) checkEvent(writers []*writer, e *event) error {
 }
 
 // checkWarehouse compares the warehouse with the log, row by row, and its
-// current state with the store. After a kill the pump first waits for its own
-// old leases to end.
+// current state with the store.
 func (k *killTest) checkWarehouse() {
 	want := map[string]bool{}
 	for _, e := range k.checkLog() {

@@ -9,6 +9,7 @@ import (
 
 // TestSettings says the same things by flag, environment and file.
 func TestSettings(t *testing.T) {
+	t.Parallel()
 	t.Run("Precedence", testPrecedence)
 	t.Run("Sources", testSettingSources)
 	t.Run("Wrong", testWrongSettings)
@@ -78,6 +79,15 @@ func testSettingSources(t *testing.T) {
 		s.awaitReady()
 		s.developer().newPool(t, "by file")
 	})
+	t.Run("FileNamedByEnvironment", func(t *testing.T) {
+		s := newServer(t)
+		s.env = append(s.env, "TRIBUTARY_CONFIG="+settings(t, "listen = 127.0.0.1:0", "data = "+s.data, "warehouse = none"))
+		s.launchWith("serve")
+		s.awaitReady()
+		if _, err := os.Stat(filepath.Join(s.data, "store")); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("EnvironmentAlone", func(t *testing.T) {
 		s := newServer(t)
 		s.env = append(s.env, "TRIBUTARY_LISTEN=127.0.0.1:0", "TRIBUTARY_DATA="+s.data, "TRIBUTARY_WAREHOUSE=none", "TRIBUTARY_LOG_LEVEL=debug", "TRIBUTARY_NO_SUCH_FLAG=1")
@@ -99,22 +109,27 @@ func testWrongSettings(t *testing.T) {
 		code int
 		text string
 	}{
-		"UnknownName":      {file: []string{"account = 1", "colour = blue"}, code: 2, text: `"colour"`},
+		"UnknownName":      {file: []string{"region = us-east-1", "colour = blue"}, code: 2, text: `"colour"`},
 		"NameOfFlag":       {file: []string{"--account = 1"}, code: 2, text: `"--account"`},
 		"NoEquals":         {file: []string{"# one", "account"}, code: 2, text: "line 2"},
 		"WrongSize":        {file: []string{"cache = much"}, code: 2, text: "much"},
 		"WrongDuration":    {file: []string{"drain = soon"}, code: 2, text: "soon"},
 		"WrongChoice":      {file: []string{"warehouse = oracle"}, code: 2, text: "warehouse"},
-		"WrongAccount":     {file: []string{"account = 12"}, code: 1, text: "12 digits"},
+		"WrongAccount":     {file: []string{"account = 12"}, code: 2, text: "12 digits"},
 		"WrongByVariable":  {env: "TRIBUTARY_CACHE=much", code: 2, text: "much"},
 		"NoFile":           {args: []string{"--config", "/nowhere/settings"}, code: 2, text: "/nowhere/settings"},
 		"UnknownFlag":      {args: []string{"--colour", "blue"}, code: 2, text: "--colour"},
 		"UnknownArgument":  {args: []string{"blue"}, code: 2, text: "blue"},
 		"FlagWithoutValue": {args: []string{"--account"}, code: 2, text: "--account"},
 		"NegativeSize":     {args: []string{"--cache=-1"}, code: 2, text: "-1"},
-		"WrongShards":      {args: []string{"--shards", "0"}, code: 1, text: "--shards"},
-		"WrongInlineLimit": {args: []string{"--stream-inline-limit", "11MiB"}, code: 1, text: "--stream-inline-limit"},
-		"WrongMinFree":     {args: []string{"--min-free", "200%"}, code: 1, text: "--min-free"},
+		"WrongShards":      {args: []string{"--shards", "0"}, code: 2, text: "--shards"},
+		"WrongInlineLimit": {args: []string{"--stream-inline-limit", "11MiB"}, code: 2, text: "--stream-inline-limit"},
+		"WrongMinFree":     {args: []string{"--min-free", "200%"}, code: 2, text: "--min-free"},
+		"WrongPublicURL":   {args: []string{"--public-url", "sync.example.org"}, code: 2, text: "--public-url"},
+		"WrongMemoryLimit": {env: "TRIBUTARY_MEMORY_LIMIT=0", code: 2, text: "--memory-limit"},
+		"WrongHeadCache":   {file: []string{"head-cache = 1GiB"}, code: 2, text: "--head-cache"},
+		"ConfigInFile":     {file: []string{"config = another"}, code: 2, text: "cannot name another"},
+		"ConfigNoFile":     {env: "TRIBUTARY_CONFIG=/nowhere/settings", code: 2, text: "/nowhere/settings"},
 		"WrongListen":      {args: []string{"--listen", "nowhere:port:1"}, code: 1, text: "nowhere:port:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,6 +161,7 @@ func testWrongSettings(t *testing.T) {
 
 // TestPoolCommand makes and changes pools by the command line.
 func TestPoolCommand(t *testing.T) {
+	t.Parallel()
 	const pool, identity = region + ":11111111-2222-4333-8444-555555555555", region + ":66666666-7777-4888-8999-aaaaaaaaaaaa"
 	s := startServer(t, "--warehouse", "none")
 	command := func(args ...string) result {

@@ -17,6 +17,7 @@ import (
 
 // TestLifecycle starts and stops servers in all the ways that there are.
 func TestLifecycle(t *testing.T) {
+	t.Parallel()
 	t.Run("SecondServer", testSecondServer)
 	t.Run("PortTaken", testPortTaken)
 	t.Run("Drain", testDrain)
@@ -26,6 +27,7 @@ func TestLifecycle(t *testing.T) {
 	t.Run("Restart", testRestart)
 	t.Run("Secrets", testSecrets)
 	t.Run("MasterKey", testMasterKey)
+	t.Run("NewKey", testNewKey)
 	t.Run("Health", testHealth)
 	t.Run("DiskFull", testDiskFull)
 	t.Run("NoWarehouse", testNoWarehouse)
@@ -324,6 +326,15 @@ func testMasterKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.serve("--data", s.data); r.code != 1 || !strings.Contains(r.stderr, path+" is missing") || !strings.Contains(r.stderr, "restore the file from a backup") {
+		t.Errorf("%v", r)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a new master key was made beside the store: %v", err)
+	}
 	write(path, []byte("nonsense\n"))
 	if r := s.serve("--data", s.data); r.code != 1 || !strings.Contains(r.stderr, "is no master key") {
 		t.Errorf("%v", r)
@@ -336,6 +347,28 @@ func testMasterKey(t *testing.T) {
 	s.args = []string{"--master-key-file", elsewhere}
 	s.start()
 	s.developer().newPool(t, "key elsewhere")
+}
+
+// testNewKey loses the credentials, and gets in with a new key.
+func testNewKey(t *testing.T) {
+	s := startServer(t)
+	old := s.developer()
+	create := []string{"access-key", "create", "--data", s.data}
+	if r := s.run(create...); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "is another server using it?") {
+		t.Errorf("beside a server: %v", r)
+	}
+	s.stop()
+	r := s.run(create...)
+	if r.code != 0 || r.stderr != "" {
+		t.Fatal(r)
+	}
+	if err := os.WriteFile(filepath.Join(s.data, "credentials"), []byte(r.stdout), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.developer().newPool(t, "by a new key")
+	old.url = s.url
+	old.newPool(t, "by the old key")
 }
 
 // get reads one of the pages that need no signature.
@@ -411,7 +444,7 @@ func testDiskFull(t *testing.T) {
 }
 
 // testNoWarehouse does without a warehouse, and then with one, which gets what
-// had happened before.
+// had happened before, although every start trims the logs.
 func testNoWarehouse(t *testing.T) {
 	s := startServer(t, "--warehouse", "none")
 	if !strings.Contains(s.stdout.String(), "warehouse    none: The server was started with --warehouse none") {
@@ -430,8 +463,11 @@ func testNoWarehouse(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(s.data, "warehouse.duckdb")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("there is a warehouse: %v", err)
 	}
+	s.restart()
+	g.url = s.url
+	g.sync(t, g.dataset("notes"), replace("k", "w", 1)) // and once more: what is there is trimmed while it serves
 	s.stop()
 	s.args = nil
 	s.start()
-	s.awaitRows(g.pool, 1, 20*time.Second)
+	s.awaitRows(g.pool, 2, 20*time.Second)
 }

@@ -19,9 +19,10 @@ import (
 func (w *wrong) sockets(t *testing.T) {
 	t.Run("Oversized", func(t *testing.T) { w.oversized(t) })
 	t.Run("HalfBody", func(t *testing.T) { w.halfBody(t) })
-	t.Run("Malformed", func(t *testing.T) { w.malformed(t) })
 	t.Run("Targets", func(t *testing.T) { w.targetForms(t) })
-	t.Run("Slow", func(t *testing.T) { // both take the server's time-outs
+	t.Run("Spelling", func(t *testing.T) { w.spelling(t) })
+	t.Run("Slow", func(t *testing.T) { // all take the server's time-outs
+		t.Run("Malformed", func(t *testing.T) { t.Parallel(); w.malformed(t) })
 		t.Run("Header", func(t *testing.T) { t.Parallel(); w.slowHeader(t) })
 		t.Run("Idle", func(t *testing.T) { t.Parallel(); w.idle(t) })
 	})
@@ -213,7 +214,8 @@ func (w *wrong) malformed(t *testing.T) {
 		})
 	}
 	t.Run("BrokenChunk", func(t *testing.T) {
-		a, err := w.exchange(t, false, []byte("POST "+w.notes.path()+" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"))
+		r, _ := w.signedUpdate(t, 1000)
+		a, err := w.exchange(t, false, w.head(t, r, "Transfer-Encoding: chunked"), []byte("nonsense\r\n"))
 		if err == nil {
 			wantFault(t, a, 400, "IncompleteBody", "")
 		}
@@ -242,6 +244,32 @@ func (w *wrong) targetForms(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkFault(t, a)
+		})
+	}
+}
+
+// spelling looks at the bytes of an error's header: some clients of HTTP/1.1
+// search for its name as AWS writes it.
+func (w *wrong) spelling(t *testing.T) {
+	for name, request := range map[string]string{
+		"Sync":     "GET /identitypools HTTP/1.1\r\n",
+		"Identity": "POST / HTTP/1.1\r\nX-Amz-Target: AWSCognitoIdentityService.Nonsense\r\n",
+		"Kinesis":  "POST / HTTP/1.1\r\nX-Amz-Target: Kinesis_20131202.Nonsense\r\n",
+		"Own":      "GET /_tributary/v1/pools/none HTTP/1.1\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := w.dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			if _, err := io.WriteString(c, request+"Host: x\r\nConnection: close\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(c)
+			if err != nil || !bytes.Contains(answer, []byte("\r\nx-amzn-ErrorType: ")) {
+				t.Errorf("%v: %s", err, clip(string(answer)))
+			}
 		})
 	}
 }

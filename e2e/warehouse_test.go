@@ -42,6 +42,7 @@ func (d dataset) where() string {
 }
 
 func TestQuery(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	dev := s.developer()
 	g := dev.newGuest(t, dev.newPool(t, "query"))
@@ -73,8 +74,18 @@ func TestQuery(t *testing.T) {
 	})
 	t.Run("Cut", func(t *testing.T) {
 		r := s.run("query", "--server", s.url, "--data", s.data, "--max-rows", "1", "SELECT key FROM cognito_current_state ORDER BY key")
-		if r.code != 0 || r.stdout != "key\ncolor\n" || !strings.Contains(r.stderr, "only the first 1 rows") {
+		if r.code != 0 || r.stdout != "key\ncolor\n" || !strings.Contains(r.stderr, "only the first 1 rows are shown; see --max-rows") {
 			t.Errorf("%v", r)
+		}
+		r = s.run("query", "--server", s.url, "--data", s.data, "--format", "csv", "--max-rows", "1", "SELECT key FROM cognito_current_state ORDER BY key")
+		if r.code != 1 || r.stdout != "key\ncolor\n" || !strings.Contains(r.stderr, "only the first 1 rows are shown; see --max-rows") {
+			t.Errorf("%v", r)
+		}
+	})
+	t.Run("CutBySize", func(t *testing.T) {
+		r := s.run("query", "--server", s.url, "--data", s.data, "--format", "csv", "SELECT (SELECT string_agg('0123456789', '') FROM range(100000)) FROM range(100)")
+		if r.code != 1 || len(r.stdout) < 30<<20 || len(r.stdout) > 34<<20 || !strings.Contains(r.stderr, "larger than 32MiB") {
+			t.Errorf("exit code %d, %d bytes: %s", r.code, len(r.stdout), r.stderr)
 		}
 	})
 	t.Run("Guest", func(t *testing.T) {

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,9 +30,12 @@ type world struct {
 
 var developer = tributary.Principal{Account: "000000000000", AccessKey: "test"}
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, 4) }
+
+// newWorldOf has so many shards in its default log.
+func newWorldOf(t *testing.T, shards int) *world {
 	w := &world{T: t, clock: time.Unix(1_790_000_000, 0)}
-	s, err := pebblestore.Open(pebblestore.Config{Dir: "store", FS: vfs.NewMem(), Now: w.now})
+	s, err := pebblestore.Open(pebblestore.Config{Dir: "store", Shards: shards, FS: vfs.NewMem(), Now: w.now})
 	w.check(err)
 	t.Cleanup(func() { w.check(s.Close()) })
 	sealer, err := tributary.NewSealer(make([]byte, tributary.MasterKeyLength))
@@ -264,95 +268,222 @@ func TestPumpFailures(t *testing.T) {
 	}
 }
 
-// TestPumpLease runs two pumps of one group: each shard has one owner at a
-// time, and the other takes over when the owner does not renew.
+// fenced is a sink that refuses epochs below one that it has seen. A pump's
+// way to it leads through a gate of the pump's own.
+type fenced struct {
+	*recorder
+	highest map[tributary.Shard]int64 // guarded by mu of the recorder
+	refused int
+}
+
+// gated lets a pump deliver when the gate is open.
+type gated struct {
+	to      tributary.Sink
+	arrived chan struct{} // a token for each batch that stands before the gate
+	gate    chan struct{}
+}
+
+func (g *gated) Deliver(ctx context.Context, l tributary.Lease, batch []tributary.Entry) error {
+	g.arrived <- struct{}{}
+	<-g.gate
+	return g.to.Deliver(ctx, l, batch)
+}
+
+func newGated(to tributary.Sink) *gated {
+	return &gated{to: to, arrived: make(chan struct{}, 1000), gate: make(chan struct{})}
+}
+
+func (f *fenced) Deliver(ctx context.Context, l tributary.Lease, batch []tributary.Entry) error {
+	f.mu.Lock()
+	if l.Epoch < f.highest[l.Shard] {
+		f.refused++
+		f.mu.Unlock()
+		return tributary.Errorf(tributary.Stale, "deliver", "epoch %d has passed", l.Epoch)
+	}
+	f.highest[l.Shard] = l.Epoch
+	f.mu.Unlock()
+	return f.recorder.Deliver(ctx, l, batch)
+}
+
+// asked counts how often a pump looks for its leases.
+type asked struct {
+	*pebblestore.Store
+	times chan struct{}
+}
+
+func (a *asked) Leases(ctx context.Context, group string) ([]tributary.Lease, error) {
+	select {
+	case a.times <- struct{}{}:
+	default:
+	}
+	return a.Store.Leases(ctx, group)
+}
+
+// TestPumpLease: while an owner is stuck nobody else has its shards. When its
+// leases have run out another pump takes over, and what the owner delivers
+// after it woke is refused.
 func TestPumpLease(t *testing.T) {
-	w, first, second := newWorld(t), newRecorder(), newRecorder()
-	w.write(8, 1)
-	start(t, w.pump(first))
-	first.await(t, 8)
-	other := w.pump(second)
-	other.Owner = "two"
-	start(t, other)
-	w.write(8, 1)
-	first.await(t, 16)
-	if n, _ := second.distinct(t); n != 0 {
-		t.Errorf("%d entries went to a pump without the lease", n)
+	w := newWorldOf(t, 1)
+	w.write(1, 3)
+	sink := &fenced{recorder: newRecorder(), highest: map[tributary.Shard]int64{}}
+	stuck := newGated(sink)
+	first, woken := w.pump(stuck), make(chan error, 100)
+	first.Failed = func(_ tributary.Shard, err error) { woken <- err }
+	start(t, first)
+	<-stuck.arrived
+
+	second, looked := w.pump(sink), make(chan struct{}, 100)
+	second.Owner, second.Leases = "two", &asked{w.store, looked}
+	start(t, second)
+	for range 5 { // it finds the lease taken again and again
+		<-looked
+	}
+	if n, _ := sink.distinct(t); n != 0 {
+		t.Errorf("%d entries were delivered by a pump without the lease", n)
+	}
+	w.pass(tributary.LeaseTime + time.Second)
+	sink.await(t, 3)
+
+	close(stuck.gate)
+	if err := <-woken; tributary.KindOf(err) != tributary.Stale {
+		t.Errorf("the woken owner heard %v", err)
+	}
+	w.write(1, 1)
+	sink.await(t, 4)
+	n, repeats := sink.distinct(t)
+	sink.mu.Lock()
+	defer sink.mu.Unlock()
+	if n != 4 || repeats != 0 || sink.refused != 1 {
+		t.Errorf("%d entries and %d repeats were delivered, %d batches refused", n, repeats, sink.refused)
 	}
 }
 
-func TestRetention(t *testing.T) {
-	const retention = time.Hour
-	setup := func(t *testing.T) *world {
-		w := newWorld(t)
-		_, err := w.service.CreateStream(t.Context(), developer, "s", 1, retention)
-		w.check(err)
-		_, err = w.service.ChangePool(t.Context(), developer, pool, func(p *tributary.Pool) error {
-			return w.service.SetStream(t.Context(), p, "s", "", true)
-		})
-		w.check(err)
-		w.write(2, 2)
-		w.pass(2 * retention)
-		w.write(2, 1)
-		return w
+// TestPumpBatches: only so many batches are in memory at a time, and a shard
+// that waits for entries is none of them.
+func TestPumpBatches(t *testing.T) {
+	w, r := newWorld(t), newRecorder()
+	w.write(32, 2) // all shards of the default log
+	sink := newGated(r)
+	p := w.pump(sink)
+	p.Batches = 2
+	start(t, p)
+	<-sink.arrived
+	<-sink.arrived
+	select {
+	case <-sink.arrived:
+		t.Error("a third batch was read")
+	case <-time.After(200 * time.Millisecond):
 	}
-	// left counts what the stream still holds.
-	left := func(w *world) int {
-		s, err := w.store.Stream(w.Context(), "s")
-		w.check(err)
-		entries, err := w.store.Read(w.Context(), tributary.Shard{Stream: s.ID}, "", 1<<20)
-		w.check(err)
-		return len(entries)
+	close(sink.gate)
+	r.await(t, 64)
+	w.write(32, 1)
+	r.await(t, 96)
+}
+
+// told is a log's text.
+type told struct {
+	mu      sync.Mutex
+	lines   []string
+	changed chan struct{}
+}
+
+func (l *told) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(b))
+	select {
+	case l.changed <- struct{}{}:
+	default:
 	}
-	t.Run("ByAge", func(t *testing.T) {
-		w := setup(t)
-		w.check((&stream.Retention{Store: w.store, Now: w.now}).Trim(t.Context()))
-		if n := left(w); n != 2 {
-			t.Errorf("%d entries are left, want 2", n)
+	return len(b), nil
+}
+
+func (l *told) gaps() (lines []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line, "entries were trimmed before the sink had them") {
+			lines = append(lines, line)
 		}
-	})
-	t.Run("WaitsForGroups", func(t *testing.T) {
-		w := setup(t)
-		r := &stream.Retention{Store: w.store, Groups: []string{"test"}, Now: w.now}
-		w.check(r.Trim(t.Context()))
-		if n := left(w); n != 6 {
-			t.Errorf("%d entries are left before they were delivered, want 6", n)
-		}
-		sink := newRecorder()
-		stop := start(t, w.pump(sink))
-		sink.await(t, 6)
-		stop()
-		w.check(r.Trim(t.Context()))
-		if n := left(w); n != 2 {
-			t.Errorf("%d entries are left after they were delivered, want 2", n)
-		}
-	})
-	t.Run("NotForEver", func(t *testing.T) {
-		w := setup(t)
-		w.pass(30 * 24 * time.Hour)
-		w.check((&stream.Retention{Store: w.store, Groups: []string{"test"}, Now: w.now}).Trim(t.Context()))
-		if n := left(w); n != 0 {
-			t.Errorf("%d entries are left of a backlog beyond its limit", n)
-		}
-	})
-	t.Run("DefaultLog", func(t *testing.T) {
-		w := newWorld(t)
-		w.write(4, 1)
-		sink := newRecorder()
-		stop := start(t, w.pump(sink))
-		sink.await(t, 4)
-		stop()
-		w.pass(time.Second)
-		w.check((&stream.Retention{Store: w.store, Groups: []string{"test"}, Now: w.now}).Trim(t.Context()))
-		shards, err := w.store.Shards(t.Context())
-		w.check(err)
-		for _, s := range shards {
-			if entries, err := w.store.Read(t.Context(), s, "", 1<<20); err != nil || len(entries) > 0 {
-				t.Errorf("shard %s still holds %d entries, %v", s, len(entries), err)
+	}
+	return lines
+}
+
+// keeping is a sink that keeps its own checkpoint.
+type keeping struct{ *recorder }
+
+func (k keeping) Checkpoint(_ context.Context, s tributary.Shard) (tributary.Position, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if got := k.got[s]; len(got) > 0 {
+		return got[len(got)-1].Position, nil
+	}
+	return "", nil
+}
+
+// TestPumpGap: where entries were trimmed that the sink has not got it is told,
+// once, and delivery goes on behind them.
+func TestPumpGap(t *testing.T) {
+	for name, keeps := range map[string]bool{"Lease": false, "Checkpointer": true} {
+		t.Run(name, func(t *testing.T) {
+			w, r, l := newWorld(t), newRecorder(), &told{changed: make(chan struct{}, 1)}
+			w.write(1, 1)
+			w.pass(time.Second)
+			w.check((&stream.Retention{Store: w.store, Now: w.now}).Trim(t.Context()))
+			r.fail = func(call int) error {
+				if call <= 3 {
+					return errors.New("boom")
+				}
+				return nil
 			}
+			p := w.pump(r)
+			if keeps {
+				p.Sink = keeping{r}
+			}
+			p.Log = slog.New(slog.NewTextHandler(l, nil))
+			start(t, p)
+			for len(l.gaps()) == 0 { // before anything new arrives
+				<-l.changed
+			}
+			w.write(1, 2)
+			r.await(t, 2)
+			gaps := l.gaps()
+			if len(gaps) != 1 {
+				t.Fatalf("told %d times: %q", len(gaps), gaps)
+			}
+			for _, want := range []string{"level=ERROR", "group=test", "shard=1/", `checkpoint=""`, "horizon=49", "publish the pools in bulk"} {
+				if !strings.Contains(gaps[0], want) {
+					t.Errorf("%s is missing: %s", want, gaps[0])
+				}
+			}
+		})
+	}
+}
+
+// TestPumpCheckpoint: a sink that has less than its lease says, as a warehouse
+// that was moved away, gets the rest, and nothing of it is trimmed before.
+func TestPumpCheckpoint(t *testing.T) {
+	w, first, second := newWorld(t), newRecorder(), newRecorder()
+	w.write(1, 3)
+	stop := start(t, w.pump(first))
+	first.await(t, 3)
+	stop()
+	stuck := newGated(second)
+	p := w.pump(struct {
+		*gated
+		tributary.Checkpointer
+	}{stuck, keeping{second}})
+	start(t, p)
+	<-stuck.arrived
+	w.pass(time.Minute)
+	w.check((&stream.Retention{Store: w.store, Groups: []string{"test"}, Now: w.now}).Trim(t.Context()))
+	leases, err := w.store.Leases(t.Context(), "test")
+	w.check(err)
+	for _, l := range leases {
+		if horizon, err := w.store.Find(t.Context(), l.Shard, 0); err != nil || l.Checkpoint != "" || horizon != tributary.PositionOf(l.Shard, 0) {
+			t.Errorf("shard %s: checkpoint %q, horizon %s, %v", l.Shard, l.Checkpoint, horizon, err)
 		}
-		if !slices.ContainsFunc(shards, func(s tributary.Shard) bool { return s.Stream == tributary.DefaultStream }) {
-			t.Error("the default log has no shards")
-		}
-	})
+	}
+	close(stuck.gate)
+	second.await(t, 3)
 }

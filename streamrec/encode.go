@@ -87,12 +87,6 @@ func AppendInline(dst []byte, c *tributary.Change, limit int) ([]byte, bool) {
 	return out, true
 }
 
-// Inline tells whether the Inline record has at most limit bytes.
-func Inline(c *tributary.Change, limit int) bool {
-	_, ok := AppendInline(nil, c, limit)
-	return ok
-}
-
 // appendQuoted appends a JSON string. Most keys and values are plain ASCII and
 // are copied as they are; the rest is left to the library.
 func appendQuoted(dst []byte, s string) []byte {

@@ -23,10 +23,7 @@ import (
 // Unavailable all of it may be: delivering it again is harmless.
 type Warehouse interface {
 	tributary.Sink
-	// Checkpoint gives the position up to which a shard's entries are in the
-	// warehouse, "" if none are. Delivery resumes behind it, whatever the lease
-	// says.
-	Checkpoint(ctx context.Context, s tributary.Shard) (tributary.Position, error)
+	tributary.Checkpointer
 	// Query runs one SELECT on a consistent state. Invalid if it is not exactly
 	// one SELECT or does not compile, Denied if it reaches for what queries may
 	// not use, Limit if it exceeds the time or the memory it may take.

@@ -13,7 +13,7 @@ import (
 )
 
 type benchCmd struct {
-	Parts []string `name:"run" help:"What to measure: ceiling, p1, p2, p3, p4, p5, p6, p9, p11, warehouse (P1 to P3 with the warehouse on). Default: all but p9, the growth to 10 million records." placeholder:"PART"`
+	Parts []string `name:"run" help:"What to measure: ceiling, p1, p2, p3, p4, p5, p6, p9, p11, warehouse (P1 to P3 with the warehouse on, and without it to compare). Default: all but p9, the growth to 10 million records." placeholder:"PART"`
 
 	Quick       bool `help:"Small sizes, about 20 s: only the correctness of the answers counts."`
 	Seconds     int  `help:"Length of P1. Default: 25." placeholder:"N"`
@@ -22,7 +22,7 @@ type benchCmd struct {
 	Datasets    int  `help:"Datasets of each identity. Default: 40." placeholder:"N"`
 
 	Poll      time.Duration `help:"Least time between the begins of two GetRecords of a shard, in P5. Default: 1ms."`
-	Warehouse string        `enum:"duckdb,none" default:"duckdb" help:"Warehouse of the second column, P6 and P11: duckdb or none."`
+	Warehouse string        `enum:"duckdb,none" default:"duckdb" help:"Warehouse of the second column, P6 and P11: duckdb or none. With none there is no P6, and P11 is that of the first column."`
 	NoStream  bool          `help:"Leave the pool without a stream of its own, and P5 out."`
 	Seed      uint64        `help:"Seed of ids and values. Default: a random one." placeholder:"N"`
 
@@ -32,7 +32,7 @@ type benchCmd struct {
 
 	Server      string `help:"Address of a server to measure as it is. Default: one is started for each column, on a fresh folder, and removed." placeholder:"URL"`
 	ServerPID   int    `name:"server-pid" help:"Process of that server, for its CPU time." placeholder:"PID"`
-	Data        string `default:"data" help:"Data folder of that server, for its developer key." placeholder:"DIR"`
+	Data        string `help:"Data folder of that server, for its developer key. Default: data." placeholder:"DIR"`
 	Credentials string `help:"File with its developer key, in the format of AWS shared credentials." placeholder:"FILE"`
 	Region      string `default:"us-east-1" help:"Region to sign for."`
 

@@ -22,14 +22,18 @@ import (
 // serverFlags say which server a command talks to, and as whom.
 type serverFlags struct {
 	Server      string `default:"http://127.0.0.1:8080" help:"Address of the server." placeholder:"URL"`
-	Data        string `default:"data" help:"Data folder of the server, for its developer key." placeholder:"DIR"`
-	Credentials string `help:"File with a developer key, in the format of AWS shared credentials. Default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else AWS_SHARED_CREDENTIALS_FILE, else the file credentials of the data folder." placeholder:"FILE"`
+	Data        string `help:"Data folder of the server, for the developer key in its file credentials. Default: data." placeholder:"DIR"`
+	Credentials string `help:"File with a developer key, in the format of AWS shared credentials. Default: that of --data if it is set, else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else AWS_SHARED_CREDENTIALS_FILE, else data/credentials." placeholder:"FILE"`
 	Region      string `default:"us-east-1" help:"Region to sign for."`
 }
 
-// key finds the developer key.
+// key finds the developer key. What was said for tributary beats what was said
+// for AWS's clients.
 func (f *serverFlags) key(lookup func(string) (string, bool)) (awswire.Credentials, error) {
 	path := f.Credentials
+	if path == "" && f.Data != "" {
+		path = filepath.Join(f.Data, credentialsName)
+	}
 	if path == "" {
 		id, _ := lookup("AWS_ACCESS_KEY_ID")
 		secret, _ := lookup("AWS_SECRET_ACCESS_KEY")
@@ -40,7 +44,7 @@ func (f *serverFlags) key(lookup func(string) (string, bool)) (awswire.Credentia
 		path, _ = lookup("AWS_SHARED_CREDENTIALS_FILE")
 	}
 	if path == "" {
-		path = filepath.Join(f.Data, credentialsName)
+		path = filepath.Join("data", credentialsName)
 	}
 	c, err := readCredentials(path)
 	if errors.Is(err, os.ErrNotExist) {

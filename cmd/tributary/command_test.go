@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,11 +26,17 @@ func tool(t *testing.T, env map[string]string, args ...string) (code int, stdout
 	return code, out.String(), errs.String()
 }
 
+// usualSettings are those of a server that listens on a free port.
+func usualSettings(data string) serveCmd {
+	return serveCmd{Listen: "127.0.0.1:0", Data: data, Region: "us-east-1", Account: "000000000000", Shards: 2, MinFree: "0",
+		Warehouse: "duckdb", WarehouseMemory: 256 << 20, StreamInlineLimit: 50 << 10, Cache: 64 << 20, MemTable: 64 << 20, HeadCache: 32 << 20,
+		MemoryLimit: 1 << 30, Drain: time.Second}
+}
+
 // startServer runs a server in this process until the test ends.
 func startServer(t *testing.T, edit func(*serveCmd)) *server {
 	t.Helper()
-	c := serveCmd{Listen: "127.0.0.1:0", Data: t.TempDir(), Region: "us-east-1", Account: "000000000000", Shards: 2, MinFree: "0",
-		Warehouse: "duckdb", WarehouseMemory: 256 << 20, StreamInlineLimit: 50 << 10, MemoryLimit: 1 << 30, Drain: time.Second}
+	c := usualSettings(t.TempDir())
 	if edit != nil {
 		edit(&c)
 	}
@@ -35,6 +44,13 @@ func startServer(t *testing.T, edit func(*serveCmd)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runServer(t, s)
+	return s
+}
+
+// runServer runs a server that is open until the test ends.
+func runServer(t *testing.T, s *server) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
@@ -44,7 +60,6 @@ func startServer(t *testing.T, edit func(*serveCmd)) *server {
 			t.Errorf("the server ended with %v", err)
 		}
 	})
-	return s
 }
 
 func TestCommandLine(t *testing.T) {
@@ -59,7 +74,22 @@ func TestCommandLine(t *testing.T) {
 		{"Unknown", []string{"serve", "--nothing"}, 2, "unknown flag --nothing"},
 		{"NoCommand", nil, 2, "expected one of"},
 		{"Size", []string{"serve", "--cache", "12MB"}, 2, "is no size"},
-		{"Account", []string{"serve", "--account", "12", "--data", t.TempDir()}, 1, "12 digits"},
+		{"Account", []string{"serve", "--account", "12"}, 2, "12 digits"},
+		{"Shards", []string{"serve", "--shards", "0"}, 2, "--shards is 0"},
+		{"MinFree", []string{"serve", "--min-free", "200%"}, 2, "between 0% and 100%"},
+		{"MinFreeNaN", []string{"serve", "--min-free", "nan%"}, 2, "between 0% and 100%"},
+		{"MinFreeSize", []string{"serve", "--min-free", "some"}, 2, "is no size"},
+		{"Drain", []string{"serve", "--drain=-1s"}, 2, "must not be negative"},
+		{"InlineLimit", []string{"serve", "--stream-inline-limit", "11MiB"}, 2, "between 1KiB and 10MiB"},
+		{"MemoryLimit", []string{"serve", "--memory-limit", "0"}, 2, "--memory-limit is 0, it must be at least 64MiB"},
+		{"HeadCache", []string{"serve", "--head-cache", "129MiB"}, 2, "between 1MiB and 128MiB (half of --memory-limit"},
+		{"Cache", []string{"serve", "--cache", "0"}, 2, "--cache is 0, it must be at least 1MiB"},
+		{"MemTable", []string{"serve", "--mem-table", "4GiB"}, 2, "--mem-table is 4GiB"},
+		{"WarehouseMemory", []string{"serve", "--warehouse-memory", "63MiB"}, 2, "at least 64MiB"},
+		{"URLScheme", []string{"serve", "--public-url", "example.org:80"}, 2, "http or https"},
+		{"URLHost", []string{"serve", "--public-url", "http://:80"}, 2, "a host"},
+		{"URLPath", []string{"serve", "--public-url", "https://example.org/sync"}, 2, "no path"},
+		{"URLQuery", []string{"serve", "--public-url", "https://example.org/?a=b"}, 2, "no path"},
 		{"NoServer", []string{"query", "--server", "http://127.0.0.1:1", "--credentials", credentialsFile(t), "SELECT 1"}, 1, "is the server running?"},
 		{"NoKey", []string{"query", "--data", t.TempDir(), "SELECT 1"}, 1, "no developer key in"},
 	} {
@@ -79,6 +109,15 @@ func credentialsFile(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestUsualSettings: what must not be refused.
+func TestUsualSettings(t *testing.T) {
+	c := usualSettings("data")
+	c.MinFree, c.PublicURL = "5%", "https://example.org:8443/"
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestSettings: a flag beats the environment, which beats the file.
@@ -102,6 +141,20 @@ func TestSettings(t *testing.T) {
 	if _, _, stderr := tool(t, env, append(args, "--account", "flag")...); !strings.Contains(stderr, `"flag"`) {
 		t.Errorf("flag: %s", stderr)
 	}
+	write("drain = -7s\n")
+	if _, _, stderr := tool(t, map[string]string{"TRIBUTARY_CONFIG": file}, "serve"); !strings.Contains(stderr, "-7s") {
+		t.Errorf("a file named by the environment: %s", stderr)
+	}
+	if _, _, stderr := tool(t, map[string]string{"TRIBUTARY_CONFIG": "/nowhere"}, "serve"); !strings.Contains(stderr, "/nowhere") {
+		t.Errorf("a file named by the environment that is not there: %s", stderr)
+	}
+	if _, _, stderr := tool(t, map[string]string{"TRIBUTARY_CONFIG": "/nowhere"}, args...); !strings.Contains(stderr, "-7s") {
+		t.Errorf("a file named by a flag and another by the environment: %s", stderr)
+	}
+	write("config = another\n")
+	if code, _, stderr := tool(t, nil, args...); code != 2 || !strings.Contains(stderr, "cannot name another") {
+		t.Errorf("a file that names a file: %d %s", code, stderr)
+	}
 	write("acount = 1\n")
 	if code, _, stderr := tool(t, nil, args...); code != 2 || !strings.Contains(stderr, `"acount"`) {
 		t.Errorf("an unknown name: %d %s", code, stderr)
@@ -124,31 +177,6 @@ func TestSizes(t *testing.T) {
 		if err := b.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is read as %d", text, b)
 		}
-	}
-}
-
-func TestMasterKey(t *testing.T) {
-	dir := t.TempDir()
-	first, err := masterKey("", dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := masterKey("", dir)
-	if err != nil || !bytes.Equal(first, again) {
-		t.Errorf("read again as %x, %v, want %x", again, err, first)
-	}
-	info, err := os.Stat(filepath.Join(dir, "master.key"))
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
-	}
-	if _, err := masterKey(filepath.Join(dir, "none"), dir); err == nil {
-		t.Error("a named key that is not there was made")
-	}
-	if err := os.WriteFile(filepath.Join(dir, "bad"), []byte("00ff"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := masterKey(filepath.Join(dir, "bad"), dir); err == nil || !strings.Contains(err.Error(), "32 bytes") {
-		t.Errorf("a short key: %v", err)
 	}
 }
 
@@ -180,6 +208,59 @@ func TestPoolCommands(t *testing.T) {
 	fails("ResourceNotFoundException", "pool", "show", "eu-west-1:0")
 	fails("InvalidParameterException", "pool", "set", id, "--records=-1")
 	fails("--warehouse none", "query", "SELECT 1")
+}
+
+// TestCutResult: a result that is not whole says by which limit, and is a
+// failure for whatever reads it.
+func TestCutResult(t *testing.T) {
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"Columns":["a"],"Types":["BIGINT"],"Rows":[[1],[2]],"Cut":true}`)
+	}))
+	defer h.Close()
+	for _, c := range []struct {
+		format, rows string
+		code         int
+		stdout, says string
+	}{
+		{"table", "2", 0, "a\n1\n2\n", "only the first 2 rows are shown; see --max-rows"},
+		{"table", "3", 0, "a\n1\n2\n", "larger than 32MiB"},
+		{"csv", "2", 1, "a\n1\n2\n", "see --max-rows"},
+		{"csv", "3", 1, "a\n1\n2\n", "larger than 32MiB"},
+		{"json", "3", 1, "[\n\t{\n\t\t\"a\": 1\n\t},\n\t{\n\t\t\"a\": 2\n\t}\n]\n", "larger than 32MiB"},
+	} {
+		code, stdout, stderr := tool(t, nil, "query", "--server", h.URL, "--credentials", credentialsFile(t), "--format", c.format, "--max-rows", c.rows, "SELECT a")
+		if code != c.code || stdout != c.stdout || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s, at most %s rows: exit code %d, %q\n%s", c.format, c.rows, code, stdout, stderr)
+		}
+	}
+}
+
+// TestWhichKey: what is said for tributary beats what is said for AWS's clients.
+func TestWhichKey(t *testing.T) {
+	file := credentialsFile(t)
+	env := map[string]string{"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SHARED_CREDENTIALS_FILE": file}
+	for _, c := range []struct {
+		name  string
+		flags serverFlags
+		drop  []string
+		want  string
+	}{
+		{"Data", serverFlags{Data: filepath.Dir(file)}, nil, "AKIA"},
+		{"Credentials", serverFlags{Credentials: file, Data: "/nowhere"}, nil, "AKIA"},
+		{"Environment", serverFlags{}, nil, "AKIAENV"},
+		{"SharedFile", serverFlags{}, []string{"AWS_ACCESS_KEY_ID"}, "AKIA"},
+	} {
+		key, err := c.flags.key(func(name string) (string, bool) {
+			if slices.Contains(c.drop, name) {
+				return "", false
+			}
+			v, ok := env[name]
+			return v, ok
+		})
+		if err != nil || key.AccessKeyID != c.want {
+			t.Errorf("%s: %q, %v", c.name, key.AccessKeyID, err)
+		}
+	}
 }
 
 func TestPrintTable(t *testing.T) {

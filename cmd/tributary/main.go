@@ -4,11 +4,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -25,12 +26,13 @@ func main() {
 
 // commands is the command line. A field's tags are its help text.
 type commands struct {
-	Config  kong.ConfigFlag `placeholder:"FILE" help:"Read settings from a file: lines of the form name = value, named like the flags." type:"existingfile"`
-	Serve   serveCmd        `cmd:"" help:"Run the server."`
-	Query   queryCmd        `cmd:"" help:"Run a SELECT on the server's warehouse."`
-	Pool    poolCmd         `cmd:"" help:"Create, show and set identity pools."`
-	Bench   benchCmd        `cmd:"" help:"Measure the server's speed."`
-	Version versionCmd      `cmd:"" help:"Print the version."`
+	Config    kong.ConfigFlag `placeholder:"FILE" help:"Read settings from a file: lines of the form name = value, named like the flags." type:"existingfile"`
+	Serve     serveCmd        `cmd:"" help:"Run the server."`
+	Query     queryCmd        `cmd:"" help:"Run a SELECT on the server's warehouse."`
+	Pool      poolCmd         `cmd:"" help:"Create, show and set identity pools."`
+	AccessKey accessKeyCmd    `cmd:"" help:"Create a developer's access key while the server is stopped."`
+	Bench     benchCmd        `cmd:"" help:"Measure the server's speed."`
+	Version   versionCmd      `cmd:"" help:"Print the version."`
 }
 
 // env is what a command may use of the world.
@@ -62,7 +64,6 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 		kong.Description("User data sync with the wire of Amazon Cognito Sync, a change stream, and its warehouse.\n\nEvery setting is a flag, an environment variable TRIBUTARY_... and a line of the --config file."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Configuration(settingsFile(lookup)),
 		kong.Resolvers(environment(lookup)),
@@ -70,19 +71,25 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	if err != nil {
 		panic(err) // the command line's own declaration is wrong
 	}
-	k, err := parser.Parse(args)
+	k, err := parser.Parse(withConfig(args, lookup))
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "tributary: %v\n(see tributary --help)\n", err)
 		return 2
 	}
 	if err := k.Run(&env{ctx: ctx, lookup: lookup, stdout: stdout, stderr: stderr}); err != nil {
-		if !errors.Is(err, errSaid) {
-			_, _ = fmt.Fprintf(stderr, "tributary: %v\n", err)
-		}
+		_, _ = fmt.Fprintf(stderr, "tributary: %v\n", err)
 		return 1
 	}
 	return 0
 }
 
-// errSaid is a failure that has been told already.
-var errSaid = errors.New("failed")
+// withConfig adds the settings file that the environment names. Kong reads the
+// file before it asks the environment for any flag.
+func withConfig(args []string, lookup func(string) (string, bool)) []string {
+	file, _ := lookup("TRIBUTARY_CONFIG")
+	named := func(arg string) bool { return arg == "--"+configName || strings.HasPrefix(arg, "--"+configName+"=") }
+	if file == "" || slices.ContainsFunc(args, named) {
+		return args
+	}
+	return append([]string{"--" + configName, file}, args...)
+}

@@ -18,6 +18,12 @@ type queryCmd struct {
 	SQL     string `arg:"" name:"sql" help:"One SELECT, for example: SELECT * FROM cognito_current_state"`
 }
 
+// Help says what a result may not be.
+func (*queryCmd) Help() string {
+	return `A result is cut after --max-rows, or before its values would be larger than
+32 MiB. A message on stderr says so, and for csv and json the exit code is 1.`
+}
+
 // Run sends the query and prints its rows.
 func (c *queryCmd) Run(e *env) error {
 	in := map[string]any{"SQL": c.SQL, "MaxRows": c.MaxRows, "TimeoutSeconds": c.Timeout}
@@ -28,10 +34,23 @@ func (c *queryCmd) Run(e *env) error {
 	if err := printTable(e.stdout, &t, c.Format); err != nil {
 		return err
 	}
-	if t.Cut {
-		_, _ = fmt.Fprintf(e.stderr, "tributary: only the first %d rows are shown; see --max-rows\n", len(t.Rows))
+	if !t.Cut {
+		return nil
 	}
+	cut := c.cut(len(t.Rows))
+	if c.Format != "table" {
+		return cut // whoever reads it must not take it for the whole
+	}
+	_, _ = fmt.Fprintf(e.stderr, "tributary: %v\n", cut)
 	return nil
+}
+
+// cut says by which limit a result was cut after some rows.
+func (c *queryCmd) cut(rows int) error {
+	if rows < c.MaxRows {
+		return fmt.Errorf("only the first %d rows are shown: with more the result would be larger than %v; select fewer columns, or the rows in several queries", rows, byteSize(mostResult))
+	}
+	return fmt.Errorf("only the first %d rows are shown; see --max-rows", rows)
 }
 
 // table is api.Table with its values as they came: a number keeps its digits.

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"tributary/awswire"
 	"tributary/front/api"
@@ -31,6 +32,7 @@ func (f *fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(target, "Kinesis_"):
 		f.kinesis.ServeHTTP(w, r)
 	case strings.HasPrefix(path, api.Prefix):
+		allowQueries(w)
 		f.api.ServeHTTP(w, r)
 	case strings.HasPrefix(path, payload.Prefix):
 		f.payload.ServeHTTP(w, r)
@@ -39,6 +41,13 @@ func (f *fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		f.byScope(r).ServeHTTP(w, r)
 	}
+}
+
+// allowQueries gives an answer more time than the server's write timeout: a
+// query may take up to 10 minutes before its first byte.
+func allowQueries(w http.ResponseWriter) {
+	const longest = 12 * time.Minute
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longest)) // fails in tests without a connection
 }
 
 // byScope finds the front that a request was signed for: its error is then in

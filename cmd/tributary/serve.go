@@ -7,11 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
-	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -92,7 +91,7 @@ type server struct {
 // if a later step fails.
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
-	for _, step := range []func(context.Context) error{s.check, s.listen, s.openStore, s.openAuth, s.openWarehouse, s.buildFronts, s.buildPumps} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.openStore, s.openAuth, s.openWarehouse, s.buildFronts, s.buildPumps} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -100,39 +99,47 @@ func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, err
 	return s, nil
 }
 
-var accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
-
-func (s *server) check(context.Context) error {
-	if !accountPattern.MatchString(s.cfg.Account) {
-		return fmt.Errorf("--account is %q, it must be 12 digits", s.cfg.Account)
-	}
-	if s.cfg.Shards < 1 || s.cfg.Shards > 1024 {
-		return fmt.Errorf("--shards is %d, it must be between 1 and 1024", s.cfg.Shards)
-	}
-	const leastInline, mostInline = 1 << 10, 10 << 20
-	if s.cfg.StreamInlineLimit < leastInline || s.cfg.StreamInlineLimit > mostInline {
-		return errors.New("--stream-inline-limit must be between 1KiB and 10MiB, Kinesis' own limit")
-	}
-	// The heap is small beside the store's own memory: collecting it less often
-	// is worth a fifth of the speed. The limit is the guard.
+// limitMemory tunes the garbage collection. The heap is small beside the
+// store's own memory: collecting it less often is worth a fifth of the speed.
+// The limit is the guard.
+func (s *server) limitMemory(context.Context) error {
 	debug.SetGCPercent(400)
 	debug.SetMemoryLimit(int64(s.cfg.MemoryLimit))
 	return nil
 }
 
 func (s *server) listen(ctx context.Context) (err error) {
-	s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
-	return err
+	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+		return err
+	}
+	if _, every := s.address(); every && s.cfg.PublicURL == "" {
+		s.log.Warn("links in stream records work on this machine only: --public-url is not set", "links", s.url())
+	}
+	return nil
 }
 
-func (s *server) url() string { return "http://" + s.listener.Addr().String() }
+// address is where clients on this machine reach the server, and whether it
+// listens on every address: that one is no address to connect to.
+func (s *server) address() (address string, every bool) {
+	a, ok := s.listener.Addr().(*net.TCPAddr)
+	if !ok || !a.IP.IsUnspecified() {
+		return s.listener.Addr().String(), false
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port)), true
+}
+
+func (s *server) url() string {
+	address, _ := s.address()
+	return "http://" + address
+}
 
 func (s *server) openStore(context.Context) error {
 	dir := filepath.Join(s.cfg.Data, "store")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	disk, err := diskSize(dir)
+	if err != nil {
 		return err
 	}
-	least, err := minFree(s.cfg.MinFree, dir)
+	least, err := minFree(s.cfg.MinFree, disk)
 	if err != nil {
 		return err
 	}
@@ -156,7 +163,11 @@ func (s *server) openStore(context.Context) error {
 const credentialsName = "credentials"
 
 func (s *server) openAuth(ctx context.Context) error {
-	master, err := masterKey(s.cfg.MasterKeyFile, s.cfg.Data)
+	keys, err := s.store.AccessKeys(ctx)
+	if err != nil {
+		return err
+	}
+	master, err := masterKey(s.cfg.MasterKeyFile, s.cfg.Data, len(keys))
 	if err != nil {
 		return err
 	}
@@ -171,17 +182,10 @@ func (s *server) openAuth(ctx context.Context) error {
 		Store: s.store, Sealer: s.sealer, Region: s.cfg.Region, Account: s.cfg.Account,
 		StrictSyncCount: s.cfg.StrictSyncCount, Log: s.log,
 	}
-	keys, err := s.store.AccessKeys(ctx)
-	if err != nil || len(keys) > 0 {
-		return err
+	if len(keys) == 0 {
+		err = s.firstKey(ctx)
 	}
-	key, err := s.auth.NewAccessKey(ctx)
-	if err != nil {
-		return err
-	}
-	s.newKey = &key
-	return writeSecret(filepath.Join(s.cfg.Data, credentialsName), fmt.Sprintf(
-		"[default]\naws_access_key_id = %s\naws_secret_access_key = %s\nregion = %s\n", key.AccessKeyID, key.SecretKey, s.cfg.Region))
+	return err
 }
 
 func (s *server) openWarehouse(ctx context.Context) error {
@@ -189,7 +193,9 @@ func (s *server) openWarehouse(ctx context.Context) error {
 		s.missing = tributary.Errorf(tributary.Unavailable, "query", "The server was started with --warehouse none")
 		return nil
 	}
-	w, err := duckdb.Open(ctx, duckdb.Config{Path: filepath.Join(s.cfg.Data, "warehouse.duckdb"), MemoryLimit: fmt.Sprintf("%dMiB", s.cfg.WarehouseMemory>>20)})
+	w, err := duckdb.Open(ctx, duckdb.Config{
+		Path: filepath.Join(s.cfg.Data, "warehouse.duckdb"), Store: s.store.ID(), MemoryLimit: fmt.Sprintf("%dMiB", s.cfg.WarehouseMemory>>20),
+	})
 	if err != nil && !duckdb.Available {
 		s.missing = err
 		return nil
@@ -221,25 +227,33 @@ func (s *server) buildFronts(context.Context) error {
 		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},
 		ops:     s.ops,
 	}
+	s.http = s.httpServer(f)
+	return nil
+}
+
+func (s *server) httpServer(h http.Handler) *http.Server {
 	// The JavaScript SDK's Kinesis client speaks HTTP/2 with prior knowledge,
 	// without TLS too.
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	s.http = &http.Server{
-		Protocols: protocols,
-		Handler:   f, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
+	const read, write = time.Minute, 2 * time.Minute // write runs from the begin of the request: a minute is left after the slowest body
+	return &http.Server{
+		Protocols: protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100, WriteByteTimeout: write},
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: read, WriteTimeout: write, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	return nil
 }
+
+// mostResult is how many bytes the values of a query's result may have.
+const mostResult = 32 << 20
 
 // query runs a SELECT for the own API.
 func (s *server) query(ctx context.Context, sql string, maxRows int, timeout time.Duration) (*api.Table, error) {
 	if s.warehouse == nil {
 		return nil, s.missing
 	}
-	r, err := s.warehouse.Query(ctx, sql, warehouse.QueryLimits{Rows: maxRows, Time: timeout})
+	r, err := s.warehouse.Query(ctx, sql, warehouse.QueryLimits{Rows: maxRows, Bytes: mostResult, Time: timeout})
 	if err != nil {
 		return nil, err
 	}
@@ -252,14 +266,14 @@ func (s *server) buildPumps(context.Context) error {
 	// The folder's lock proves that no other process owns the leases: one that
 	// crashed need not be waited for.
 	const owner = "embedded"
-	var groups []string
 	if s.warehouse != nil {
-		groups = append(groups, warehouseGroup)
 		p := &stream.Pump{Group: warehouseGroup, Owner: owner, Source: s.store, Leases: s.store, Sink: s.warehouse, Log: s.log,
 			Delivered: s.ops.Delivered(warehouseGroup), Failed: s.ops.Failed(warehouseGroup)}
 		s.pumps = append(s.pumps, p.Run)
+		s.ops.WatchLag(s.store, warehouseGroup)
 	}
-	r := &stream.Retention{Store: s.store, Groups: groups, Log: s.log}
+	// A start without the warehouse must not cost it what it has not got yet.
+	r := &stream.Retention{Store: s.store, Groups: []string{warehouseGroup}, Log: s.log}
 	s.pumps = append(s.pumps, s.service.Run, r.Run)
 	return nil
 }

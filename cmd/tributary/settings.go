@@ -10,6 +10,9 @@ import (
 	"github.com/alecthomas/kong"
 )
 
+// configName is the flag that names the settings file.
+const configName = "config"
+
 // settingsFile gives the reader of a settings file. The environment, which
 // lookup reads, beats the file.
 func settingsFile(lookup func(string) (string, bool)) kong.ConfigurationLoader {
@@ -60,6 +63,9 @@ func (r *resolver) Validate(app *kong.Application) error {
 		return next(nil)
 	})
 	for name := range r.values {
+		if name == configName {
+			return fmt.Errorf("the settings file sets %q: one file cannot name another", name)
+		}
 		if !known[name] {
 			return fmt.Errorf("the settings file sets %q, which no flag is called", name)
 		}
@@ -101,4 +107,15 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 		return nil
 	}
 	return nil
+}
+
+// String is the size in the largest unit that it is a whole number of.
+func (b byteSize) String() string {
+	text := strconv.FormatInt(int64(b), 10)
+	for _, u := range byteUnits[:len(byteUnits)-1] {
+		if n := int64(b); n >= u.size && n%u.size == 0 {
+			text = strconv.FormatInt(n/u.size, 10) + u.suffix
+		}
+	}
+	return text
 }

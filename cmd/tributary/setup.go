@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -13,18 +14,25 @@ import (
 	"syscall"
 
 	"tributary"
+	"tributary/auth"
+	"tributary/awswire"
 )
 
 // masterKey reads the master key, in hexadecimal, and makes one at the first
-// start. A key file that was named must be there: making another one would
-// lock out everything that is sealed.
-func masterKey(named, data string) ([]byte, error) {
+// start. A key file that was named must be there, and so must the one of a
+// store that holds keys: another master key could not open them.
+func masterKey(named, data string, keys int) ([]byte, error) {
 	path := named
 	if path == "" {
 		path = filepath.Join(data, "master.key")
 	}
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) && named == "" {
+		if keys > 0 {
+			return nil, fmt.Errorf(`the master key %s is missing, and the store holds access keys that only it opens (%d of them): restore the file from a backup.
+If it is lost for good, make another one with "openssl rand -hex %d > %s", and an access key with "tributary access-key create"`,
+				path, keys, tributary.MasterKeyLength, path)
+		}
 		key := make([]byte, tributary.MasterKeyLength)
 		_, _ = rand.Read(key) // never fails
 		return key, writeSecret(path, hex.EncodeToString(key)+"\n")
@@ -37,6 +45,28 @@ func masterKey(named, data string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is no master key: it must hold %d bytes in hexadecimal", path, tributary.MasterKeyLength)
 	}
 	return key, nil
+}
+
+// firstKey gives a store that holds no access key its first one: that of the
+// credentials file, else a new one. The file comes first, so that an end in
+// between leaves a key for the next start, and never one that nobody knows.
+func (s *server) firstKey(ctx context.Context) error {
+	path := filepath.Join(s.cfg.Data, credentialsName)
+	key, err := readCredentials(path)
+	if errors.Is(err, os.ErrNotExist) {
+		key = auth.GenerateAccessKey()
+		s.newKey = &key
+		err = writeSecret(path, credentialsText(key, s.cfg.Region))
+	}
+	if err != nil {
+		return fmt.Errorf("the first access key: %w", err)
+	}
+	return s.auth.PutAccessKey(ctx, key)
+}
+
+// credentialsText is a key in the format of AWS shared credentials.
+func credentialsText(key awswire.Credentials, region string) string {
+	return fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\nregion = %s\n", key.AccessKeyID, key.SecretKey, region)
 }
 
 // writeSecret writes a file that only its owner may read, whole or not at all,
@@ -65,23 +95,28 @@ func writeSecret(path, text string) (err error) {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// minFree reads --min-free: a size, a percentage of the disk, or auto.
-func minFree(text, dir string) (uint64, error) {
+// diskSize is the size, in bytes, of the disk that a folder is on or will be.
+func diskSize(dir string) (uint64, error) {
 	var disk syscall.Statfs_t
-	if err := syscall.Statfs(dir, &disk); err != nil {
-		return 0, err
+	err := syscall.Statfs(dir, &disk)
+	for ; errors.Is(err, os.ErrNotExist) && dir != filepath.Dir(dir); err = syscall.Statfs(dir, &disk) {
+		dir = filepath.Dir(dir)
 	}
-	total := disk.Blocks * uint64(disk.Bsize)
+	return disk.Blocks * uint64(disk.Bsize), err
+}
+
+// minFree reads --min-free: a size, a percentage of the disk, or auto.
+func minFree(text string, disk uint64) (uint64, error) {
 	if text == "auto" {
 		const usual, share = 1 << 30, 20
-		return min(usual, total/share), nil
+		return min(usual, disk/share), nil
 	}
 	if percent, ok := strings.CutSuffix(text, "%"); ok {
 		n, err := strconv.ParseFloat(percent, 64)
-		if err != nil || n < 0 || n > 100 {
+		if err != nil || !(n >= 0 && n <= 100) { // NaN is neither
 			return 0, fmt.Errorf("--min-free is %q, a percentage must be between 0%% and 100%%", text)
 		}
-		return uint64(float64(total) * n / 100), nil
+		return uint64(float64(disk) * n / 100), nil
 	}
 	var size byteSize
 	if err := size.UnmarshalText([]byte(text)); err != nil {

@@ -209,6 +209,22 @@ class Errors(Walk):
         self.refused("ResourceNotFoundException", 400, none, identity.get_credentials_for_identity, IdentityId=none)
         self.refused("ResourceNotFoundException", 400, "none", kinesis.describe_stream, StreamName="none")
 
+    def test_configuration(self):
+        none = developer.get_identity_pool_configuration(IdentityPoolId=self.pool)
+        self.assertNotIn("CognitoStreams", none)
+        self.refused("InvalidParameterException", 400, "", developer.set_identity_pool_configuration, IdentityPoolId=self.pool,
+                     CognitoStreams={"StreamName": "none", "StreamingStatus": "ENABLED"})
+
+    def test_pool_usage(self):
+        self.update([replace("color", "blue")])
+        deadline = time.monotonic() + 10
+        while True:  # a pool's figures may be a second behind
+            usage = developer.describe_identity_pool_usage(IdentityPoolId=self.pool)["IdentityPoolUsage"]
+            if usage.get("DataStorage") == 9 or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)  # between two questions
+        self.assertEqual((usage["IdentityPoolId"], usage["DataStorage"]), (self.pool, 9))
+
     def test_others_data(self):
         other, _ = self.new_guest()
         theirs = self.dataset | {"IdentityId": other}

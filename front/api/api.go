@@ -24,7 +24,7 @@ const maxBody = 1 << 20
 // Config says what the front stands on.
 type Config struct {
 	Service      *tributary.Service
-	Authenticate func(*http.Request, []byte) (tributary.Principal, awswire.Scope, error)
+	Authenticate func(*http.Request, awswire.ReadBody) (tributary.Principal, error)
 	// Query runs one SELECT on the warehouse.
 	Query   func(ctx context.Context, sql string, maxRows int, timeout time.Duration) (*Table, error)
 	Log     *slog.Logger
@@ -112,9 +112,12 @@ func showPool(p *tributary.Pool) *Pool {
 	return &Pool{PoolID: string(p.ID), Name: p.Name, AllowUnauthenticated: p.AllowUnauthenticated, Limits: Limits(p.Limits.Effective())}
 }
 
+// mostLimit is more than any disk holds, and leaves room to compute with.
+const mostLimit = 1 << 40
+
 func (l *Limits) read(into *tributary.Limits) error {
-	if l.ValueBytes < 0 || l.DatasetBytes < 0 || l.Records < 0 || l.Datasets < 0 {
-		return tributary.Errorf(tributary.Invalid, "read limits", "A limit must not be negative; 0 is AWS's limit")
+	if min(l.ValueBytes, l.DatasetBytes, l.Records, l.Datasets) < 0 || max(l.ValueBytes, l.DatasetBytes, l.Records, l.Datasets) > mostLimit {
+		return tributary.Errorf(tributary.Invalid, "read limits", "A limit must be between 0, which is AWS's limit, and %d", int64(mostLimit))
 	}
 	*into = tributary.Limits(*l)
 	return nil

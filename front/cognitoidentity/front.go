@@ -22,7 +22,7 @@ const (
 // Config says what the front stands on.
 type Config struct {
 	Service      *tributary.Service
-	Authenticate func(*http.Request, []byte) (tributary.Principal, awswire.Scope, error)
+	Authenticate func(*http.Request, awswire.ReadBody) (tributary.Principal, error)
 	// Issue makes temporary credentials of an identity.
 	Issue   func(tributary.Identity) (awswire.Credentials, time.Time, error)
 	Log     *slog.Logger
@@ -101,11 +101,4 @@ func fault(_ string, err error) *awswire.Fault {
 		f.Status = http.StatusServiceUnavailable
 	}
 	return f
-}
-
-func nullable(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

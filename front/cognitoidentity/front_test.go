@@ -182,15 +182,27 @@ func TestGuests(t *testing.T) {
 	k.refused(nil, "GetCredentialsForIdentity", `{"IdentityId":"`+id.IdentityId+`"}`, "NotAuthorizedException", "Unauthenticated access")
 }
 
-// TestFaults wants a name for every Kind.
+// TestFaults holds every Kind to its name and status on the wire.
 func TestFaults(t *testing.T) {
+	golden := map[tributary.Kind]awswire.Fault{
+		tributary.Internal:    {Code: "InternalErrorException", Status: 500, Message: "Internal error"},
+		tributary.Invalid:     {Code: "InvalidParameterException", Status: 400, Message: "text"},
+		tributary.NotFound:    {Code: "ResourceNotFoundException", Status: 400, Message: "text"},
+		tributary.Exists:      {Code: "ResourceConflictException", Status: 400, Message: "text"},
+		tributary.Stale:       {Code: "ConcurrentModificationException", Status: 400, Message: "text"},
+		tributary.Denied:      {Code: "NotAuthorizedException", Status: 400, Message: "text"},
+		tributary.Limit:       {Code: "LimitExceededException", Status: 400, Message: "text"},
+		tributary.Throttled:   {Code: "TooManyRequestsException", Status: 400, Message: "text"},
+		tributary.Busy:        {Code: "TooManyRequestsException", Status: 400, Message: "text"},
+		tributary.Trigger:     {Code: "ExternalServiceException", Status: 400, Message: "text"},
+		tributary.Unavailable: {Code: "ServiceUnavailableException", Status: 503, Message: "text"},
+	}
 	for _, kind := range tributary.Kinds() {
-		f := cognitoidentity.FaultOf(tributary.Errorf(kind, "test", "text"))
-		if !strings.HasSuffix(f.Code, "Exception") || f.Status < 400 {
-			t.Errorf("%s is answered with %+v", kind, f)
+		if f := cognitoidentity.FaultOf(tributary.Errorf(kind, "test", "text")); *f != golden[kind] {
+			t.Errorf("%s is answered with %+v, want %+v", kind, *f, golden[kind])
 		}
 	}
-	if f := cognitoidentity.FaultOf(errors.New("secret")); f.Status != 500 || f.Message != "Internal error" {
+	if f := cognitoidentity.FaultOf(errors.New("secret")); *f != golden[tributary.Internal] {
 		t.Errorf("an unknown error is answered with %+v", f)
 	}
 }

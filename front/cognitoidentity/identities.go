@@ -56,7 +56,7 @@ func (f *front) listIdentities(ctx context.Context, p principal, in *listIdentit
 	if err != nil {
 		return nil, err
 	}
-	out := &listIdentitiesOut{IdentityPoolID: in.IdentityPoolID, Identities: make([]identityShape, len(list)), NextToken: nullable(next)}
+	out := &listIdentitiesOut{IdentityPoolID: in.IdentityPoolID, Identities: make([]identityShape, len(list)), NextToken: awswire.Nullable(next)}
 	for i := range list {
 		out.Identities[i] = showIdentity(&list[i])
 	}

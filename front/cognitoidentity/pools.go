@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"tributary"
+	"tributary/awswire"
 )
 
 // poolShape is an identity pool on the wire, as input and as output.
@@ -135,7 +136,7 @@ func (f *front) listPools(ctx context.Context, p principal, in *listPoolsIn) (*l
 	if err != nil {
 		return nil, err
 	}
-	out := &listPoolsOut{IdentityPools: make([]shortPool, len(pools)), NextToken: nullable(next)}
+	out := &listPoolsOut{IdentityPools: make([]shortPool, len(pools)), NextToken: awswire.Nullable(next)}
 	for i := range pools {
 		out.IdentityPools[i] = shortPool{string(pools[i].ID), pools[i].Name}
 	}

@@ -20,7 +20,7 @@ type datasetShape struct {
 func showDataset(d *tributary.Dataset) datasetShape {
 	return datasetShape{
 		IdentityID: string(d.Key.Identity), DatasetName: string(d.Key.Dataset),
-		CreationDate: timestamp(d.Created), LastModifiedDate: timestamp(d.LastModified), LastModifiedBy: nullable(d.LastModifiedBy),
+		CreationDate: timestamp(d.Created), LastModifiedDate: timestamp(d.LastModified), LastModifiedBy: awswire.Nullable(d.LastModifiedBy),
 		DataStorage: d.Bytes, NumRecords: d.Records,
 	}
 }
@@ -57,9 +57,6 @@ func (in *listIn) Bind(p awswire.Params) (err error) {
 	return in.datasetKey.Bind(p)
 }
 
-// DecodeBody ignores what some clients send with a GET.
-func (in *listIn) DecodeBody([]byte) error { return nil }
-
 type listDatasetsOut struct {
 	Datasets  []datasetShape
 	Count     int
@@ -71,7 +68,7 @@ func (f *front) listDatasets(ctx context.Context, p principal, in *listIn) (*lis
 	if err != nil {
 		return nil, err
 	}
-	out := &listDatasetsOut{Datasets: make([]datasetShape, len(list)), Count: len(list), NextToken: nullable(next)}
+	out := &listDatasetsOut{Datasets: make([]datasetShape, len(list)), Count: len(list), NextToken: awswire.Nullable(next)}
 	for i := range list {
 		out.Datasets[i] = showDataset(&list[i])
 	}

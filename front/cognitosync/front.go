@@ -22,7 +22,7 @@ const maxBody = 8 << 20
 // Config says what the front stands on.
 type Config struct {
 	Service      *tributary.Service
-	Authenticate func(*http.Request, []byte) (tributary.Principal, awswire.Scope, error)
+	Authenticate func(*http.Request, awswire.ReadBody) (tributary.Principal, error)
 	Log          *slog.Logger
 	Observe      func(service, operation string, status int, took time.Duration)
 }
@@ -121,7 +121,7 @@ func count(p awswire.Params, name string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		return 0, tributary.Errorf(tributary.Invalid, "read query", "%s is %q, it must be a whole number that is not negative", name, clip(text))
+		return 0, tributary.Errorf(tributary.Invalid, "read query", "%s is %.64q, it must be a whole number that is not negative", name, text)
 	}
 	return n, nil
 }
@@ -136,17 +136,6 @@ func maxResults(p awswire.Params) (int, error) {
 		return 0, tributary.Errorf(tributary.Invalid, "read query", "maxResults is 0, it must be at least 1")
 	}
 	return int(min(n, 1<<30)), nil
-}
-
-func clip(s string) string { return s[:min(len(s), 64)] }
-
-// nullable is a text that the wire shows as null when it is empty: clients
-// take an empty token for a token.
-func nullable(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 func timestamp(m tributary.Millis) awswire.Timestamp { return awswire.Timestamp(m) }

@@ -1,6 +1,7 @@
 package cognitosync_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"tributary"
 	"tributary/awswire"
 )
 
@@ -103,12 +105,102 @@ func TestPools(t *testing.T) {
 	k.want(set(`{}`), 200, on)
 	k.want(set(`{"PushSync":{"ApplicationArns":["arn:aws:sns:us-east-1:123456789012:app/GCM/x"],"RoleArn":"arn:aws:iam::123456789012:role/r"},"CognitoStreams":{"StreamingStatus":"DISABLED"}}`), 200,
 		id+`,"PushSync":{"ApplicationArns":["arn:aws:sns:us-east-1:123456789012:app/GCM/x"],"RoleArn":"arn:aws:iam::123456789012:role/r"},"CognitoStreams":{"StreamName":"s","RoleArn":null,"StreamingStatus":"DISABLED"}}`)
+	_, err = k.service.CreateStream(t.Context(), developerOf(me), "t", 1, 0)
+	k.ok(err)
+	for _, c := range []struct{ in, want string }{ // without a status: as it is, and a new stream is on
+		{`{"StreamName":"s"}`, `{"StreamName":"s","RoleArn":null,"StreamingStatus":"DISABLED"}`},
+		{`{"RoleArn":"arn:aws:iam::123456789012:role/r"}`, `{"StreamName":"s","RoleArn":"arn:aws:iam::123456789012:role/r","StreamingStatus":"DISABLED"}`},
+		{`{"StreamName":"t"}`, `{"StreamName":"t","RoleArn":"arn:aws:iam::123456789012:role/r","StreamingStatus":"ENABLED"}`},
+		{`{"StreamName":"t"}`, `{"StreamName":"t","RoleArn":"arn:aws:iam::123456789012:role/r","StreamingStatus":"ENABLED"}`},
+		{`{"StreamName":"s","StreamingStatus":"DISABLED"}`, `{"StreamName":"s","RoleArn":"arn:aws:iam::123456789012:role/r","StreamingStatus":"DISABLED"}`},
+		{`{"StreamingStatus":"ENABLED"}`, `{"StreamName":"s","RoleArn":"arn:aws:iam::123456789012:role/r","StreamingStatus":"ENABLED"}`},
+	} {
+		if a := set(`{"CognitoStreams":` + c.in + `}`); a.status != 200 || !strings.HasSuffix(a.body, `"CognitoStreams":`+c.want+`}`) {
+			t.Errorf("%s gives %d %s, want %s", c.in, a.status, a.body, c.want)
+		}
+	}
 	k.refused(set(`{"CognitoStreams":{"StreamName":"s","StreamingStatus":"MAYBE"}}`), 400, "InvalidParameterException", "enum value set: [ENABLED, DISABLED]")
 	k.refused(set(`{"CognitoStreams":{"StreamName":"s","RoleArn":"arn:aws:iam::1:user/x"}}`), 400, "InvalidParameterException", "roleArn")
 	k.refused(set(`{"PushSync":{"ApplicationArns":["x"]}}`), 400, "InvalidParameterException", "applicationArns")
 	k.ok(k.service.DeleteStream(t.Context(), developerOf(me), "s"))
 	if a := k.send(k.developer, "GET", poolPath()+"/configuration", ""); !strings.Contains(a.body, `"StreamingStatus":"DISABLED"`) {
 		t.Errorf("the stream is gone, the configuration is %s", a.body)
+	}
+}
+
+// ghosts is a store that lists a pool which is gone when one looks for it.
+type ghosts struct{ tributary.Store }
+
+func (g ghosts) Pools(ctx context.Context, above tributary.PoolID, limit int) ([]tributary.Pool, error) {
+	pools, err := g.Store.Pools(ctx, above, limit)
+	if above == "" {
+		pools = append([]tributary.Pool{{ID: "us-east-1:00000000-0000-4000-8000-000000000000"}}, pools...)
+	}
+	return pools, err
+}
+
+// TestPoolsThatVanish has a pool deleted between its listing and its figures.
+func TestPoolsThatVanish(t *testing.T) {
+	k := newKit(t)
+	k.service.Store = ghosts{k.service.Store}
+	a := k.send(k.developer, "GET", "/identitypools", "")
+	if a.status != 200 || !strings.Contains(a.body, `"Count":1,`) || !strings.Contains(a.body, string(pool)) {
+		t.Errorf("%+v", a)
+	}
+	k.refused(k.send(k.developer, "GET", "/identitypools/us-east-1%3A00000000-0000-4000-8000-000000000000", ""), 404, "ResourceNotFoundException", "")
+}
+
+// TestIgnored has what clients send and nobody reads: a body with a GET, and
+// the session token of a list.
+func TestIgnored(t *testing.T) {
+	k := newKit(t)
+	if a := k.update(k.developer, ann, "a", color); a.status != 200 {
+		t.Fatalf("%+v", a)
+	}
+	for _, path := range []string{
+		datasetPath(ann, "a") + "/records", datasetPath(ann, "a"), identityPath(ann) + "/datasets", identityPath(ann),
+		poolPath(), poolPath() + "/configuration", "/identitypools",
+	} {
+		plain := k.send(k.developer, "GET", path, "")
+		if plain.status != 200 {
+			t.Errorf("%s: %+v", path, plain)
+		}
+		for _, body := range []string{"{}", "{", `{"IdentityPoolId":5}`, "\xff"} {
+			if a := k.send(k.developer, "GET", path, body); a.status != 200 || withoutToken(a.body) != withoutToken(plain.body) {
+				t.Errorf("%s with %q: %+v", path, body, a)
+			}
+		}
+	}
+	for _, token := range []string{"forged", k.token(k.developer, ann, "b")} {
+		if a := k.send(k.developer, "GET", datasetPath(ann, "a")+"/records?syncSessionToken="+token, ""); a.status != 200 || !strings.Contains(a.body, `"Count":1`) {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// TestDeviceDates has dates that clients give, and those they do not: 0 is none.
+func TestDeviceDates(t *testing.T) {
+	k := newKit(t)
+	for i, c := range []struct{ in, want string }{
+		{`,"DeviceLastModifiedDate":1577836800.5`, "1577836800.500"}, {`,"DeviceLastModifiedDate":-1`, "-1"}, {"", "1790000000.123"}, {`,"DeviceLastModifiedDate":0`, "1790000000.123"},
+	} {
+		a := k.update(k.guest, ann, "a", fmt.Sprintf(`[{"Op":"replace","Key":"k%d","Value":"v","SyncCount":0%s}]`, i, c.in))
+		if a.status != 200 || !strings.Contains(a.body, `"DeviceLastModifiedDate":`+c.want+`}`) {
+			t.Errorf("%s: %+v, want %s", c.in, a, c.want)
+		}
+	}
+}
+
+// TestLargestValue has the longest value of the service model, beside the
+// shortest key all that a dataset holds, and one byte more.
+func TestLargestValue(t *testing.T) {
+	k := newKit(t)
+	patch := func(size int) string {
+		return `[{"Op":"replace","Key":"k","Value":"` + strings.Repeat("v", size) + `","SyncCount":0}]`
+	}
+	k.refused(k.update(k.guest, ann, "a", patch(1_048_576)), 400, "LimitExceededException", "1048576")
+	if a := k.update(k.guest, ann, "a", patch(1_048_575)); a.status != 200 {
+		t.Errorf("%d %.300s", a.status, a.body)
 	}
 }
 
@@ -157,6 +249,7 @@ func TestRefused(t *testing.T) {
 		{"negative count", post(body(`[{"Op":"replace","Key":"k","SyncCount":-1}]`)), 400, "InvalidParameterException", "negative"},
 		{"no count", post(body(`[{"Op":"replace","Key":"k"}]`)), 400, "InvalidParameterException", "syncCount"},
 		{"unknown op", post(body(`[{"Op":"REPLACE","Key":"k","SyncCount":0}]`)), 400, "InvalidParameterException", "[remove, replace]"},
+		{"long op", post(body(`[{"Op":"` + strings.Repeat("é", 100) + `","Key":"k","SyncCount":0}]`)), 400, "InvalidParameterException", "'" + strings.Repeat("é", 64) + "'"},
 		{"no key", post(body(`[{"Op":"replace","SyncCount":0}]`)), 400, "InvalidParameterException", "recordPatches.key"},
 		{"long key", post(body(`[{"Op":"replace","Key":"` + long + `","SyncCount":0}]`)), 400, "InvalidParameterException", "1024"},
 		{"key twice", post(body(`[{"Op":"replace","Key":"k","SyncCount":0},{"Op":"remove","Key":"k","SyncCount":0}]`)), 400, "InvalidParameterException", "twice"},

@@ -4,30 +4,42 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
-	"unicode/utf8"
 
 	"tributary"
+	"tributary/awswire"
 	"tributary/front/cognitosync"
 )
 
 func developerOf(account string) tributary.Principal { return tributary.Principal{Account: account} }
 
-// TestFaults wants a name and a status for every Kind.
+// TestFaults holds every Kind to its name and status on the wire.
 func TestFaults(t *testing.T) {
+	golden := map[tributary.Kind]awswire.Fault{
+		tributary.Internal:    {Code: "InternalErrorException", Status: 500, Message: "Internal error"},
+		tributary.Invalid:     {Code: "InvalidParameterException", Status: 400, Message: "text"},
+		tributary.NotFound:    {Code: "ResourceNotFoundException", Status: 404, Message: "text"},
+		tributary.Exists:      {Code: "ResourceConflictException", Status: 409, Message: "text"},
+		tributary.Stale:       {Code: "ResourceConflictException", Status: 409, Message: "text"},
+		tributary.Denied:      {Code: "NotAuthorizedException", Status: 403, Message: "text"},
+		tributary.Limit:       {Code: "LimitExceededException", Status: 400, Message: "text"},
+		tributary.Throttled:   {Code: "TooManyRequestsException", Status: 429, Message: "text"},
+		tributary.Busy:        {Code: "TooManyRequestsException", Status: 429, Message: "text"},
+		tributary.Trigger:     {Code: "InvalidLambdaFunctionOutputException", Status: 400, Message: "text"},
+		tributary.Unavailable: {Code: "ServiceUnavailableException", Status: 503, Message: "text"},
+	}
 	for _, kind := range tributary.Kinds() {
-		f := cognitosync.FaultOf("UpdateRecords", tributary.Errorf(kind, "test", "text"))
-		if f.Code == "" || f.Status < 400 {
-			t.Errorf("%s is answered with %+v", kind, f)
-		}
-		if kind != tributary.Internal && f.Message != "text" {
-			t.Errorf("%s says %q", kind, f.Message)
+		for _, operation := range []string{"UpdateRecords", "SetIdentityPoolConfiguration"} {
+			want := golden[kind]
+			if kind == tributary.Stale && operation == "SetIdentityPoolConfiguration" {
+				want.Code, want.Status = "ConcurrentModificationException", 400
+			}
+			if f := cognitosync.FaultOf(operation, tributary.Errorf(kind, "test", "text")); *f != want {
+				t.Errorf("%s of %s is answered with %+v, want %+v", kind, operation, *f, want)
+			}
 		}
 	}
-	if f := cognitosync.FaultOf("UpdateRecords", errors.New("secret")); f.Message != "Internal error" || f.Status != 500 {
+	if f := cognitosync.FaultOf("UpdateRecords", errors.New("secret")); *f != golden[tributary.Internal] {
 		t.Errorf("an unknown error is answered with %+v", f)
-	}
-	if f := cognitosync.FaultOf("SetIdentityPoolConfiguration", tributary.Errorf(tributary.Stale, "", "")); f.Code != "ConcurrentModificationException" {
-		t.Errorf("a stale configuration is answered with %+v", f)
 	}
 }
 
@@ -56,10 +68,8 @@ func FuzzUpdateRecords(f *testing.F) {
 // FuzzRecord holds the encoder to the standard library.
 func FuzzRecord(f *testing.F) {
 	f.Add("key", "value\x00\u2028\"", int64(7), int64(1790000000123), false)
+	f.Add("\xff", "a\xffb", int64(7), int64(1790000000123), false) // no client can have brought it in
 	f.Fuzz(func(t *testing.T, key, value string, count, at int64, removed bool) {
-		if !utf8.ValidString(key) || !utf8.ValidString(value) {
-			return
-		}
 		var out struct {
 			Key       string
 			Value     *string
@@ -69,8 +79,11 @@ func FuzzRecord(f *testing.F) {
 		if err := json.Unmarshal(cognitosync.AppendRecord(r), &out); err != nil {
 			t.Fatal(err)
 		}
-		if out.Key != key || out.SyncCount != count || (out.Value == nil) != removed || out.Value != nil && *out.Value != value {
+		if out.Key != readable(key) || out.SyncCount != count || (out.Value == nil) != removed || out.Value != nil && *out.Value != readable(value) {
 			t.Fatalf("%+v became %+v", r, out)
 		}
 	})
 }
+
+// readable is a text as JSON can hold it.
+func readable(s string) string { return string([]rune(s)) }

@@ -106,8 +106,9 @@ func (k *kit) serve(r *http.Request) answer {
 	k.front.ServeHTTP(w, r)
 	text, err := io.ReadAll(w.Result().Body)
 	k.ok(err)
-	a := answer{w.Code, w.Header().Get("X-Amzn-Errortype"), string(text)}
-	if w.Header().Get("X-Amzn-Requestid") == "" || !json.Valid(text) {
+	header := func(name string) string { return strings.Join(w.Header()[name], ",") } // by its exact spelling
+	a := answer{w.Code, header("x-amzn-ErrorType"), string(text)}
+	if header("x-amzn-RequestId") == "" || !json.Valid(text) {
 		k.Errorf("%s %s: no request id, or no JSON: %q", r.Method, r.RequestURI, text)
 	}
 	return a

@@ -48,12 +48,17 @@ func (f *front) listPoolUsage(ctx context.Context, p principal, in *listIn) (*li
 	if err != nil {
 		return nil, err
 	}
-	out := &listPoolUsageOut{IdentityPoolUsages: make([]poolUsage, len(pools)), MaxResults: in.most, Count: len(pools), NextToken: nullable(next)}
+	out := &listPoolUsageOut{IdentityPoolUsages: make([]poolUsage, 0, len(pools)), MaxResults: in.most, NextToken: awswire.Nullable(next)}
 	for i := range pools {
-		if out.IdentityPoolUsages[i], err = f.usage(ctx, p, pools[i].ID); err != nil {
+		u, err := f.usage(ctx, p, pools[i].ID)
+		if tributary.KindOf(err) == tributary.NotFound {
+			continue // deleted since it was listed
+		} else if err != nil {
 			return nil, err
 		}
+		out.IdentityPoolUsages = append(out.IdentityPoolUsages, u)
 	}
+	out.Count = len(out.IdentityPoolUsages)
 	return out, nil
 }
 
@@ -78,14 +83,14 @@ type configuration struct {
 func showConfiguration(p *tributary.Pool) *configuration {
 	out := &configuration{IdentityPoolID: string(p.ID)}
 	if p.Push.RoleARN != "" || len(p.Push.ApplicationARNs) > 0 {
-		out.PushSync = &pushSync{ApplicationARNs: p.Push.ApplicationARNs, RoleARN: nullable(p.Push.RoleARN)}
+		out.PushSync = &pushSync{ApplicationARNs: p.Push.ApplicationARNs, RoleARN: awswire.Nullable(p.Push.RoleARN)}
 	}
 	if s := &p.Stream; s.Name != "" {
 		status := "DISABLED"
 		if s.Enabled {
 			status = "ENABLED"
 		}
-		out.CognitoStreams = &cognitoStreams{StreamName: string(s.Name), RoleARN: nullable(s.RoleARN), StreamingStatus: status, DisabledReason: nullable(s.DisabledReason)}
+		out.CognitoStreams = &cognitoStreams{StreamName: string(s.Name), RoleARN: awswire.Nullable(s.RoleARN), StreamingStatus: status, DisabledReason: awswire.Nullable(s.DisabledReason)}
 	}
 	return out
 }
@@ -126,13 +131,18 @@ func (f *front) setStreams(ctx context.Context, pool *tributary.Pool, in *cognit
 	switch in.StreamingStatus {
 	case "", "ENABLED", "DISABLED":
 	default:
-		return tributary.Errorf(tributary.Invalid, "read configuration", "1 validation error detected: Value '%s' at 'cognitoStreams.streamingStatus' failed to satisfy constraint: Member must satisfy enum value set: [ENABLED, DISABLED]", clip(in.StreamingStatus))
+		return tributary.Errorf(tributary.Invalid, "read configuration", "1 validation error detected: Value '%.64s' at 'cognitoStreams.streamingStatus' failed to satisfy constraint: Member must satisfy enum value set: [ENABLED, DISABLED]", in.StreamingStatus)
 	}
 	role, err := readRole("cognitoStreams.roleArn", in.RoleARN)
 	if err != nil {
 		return err
 	}
-	return f.service.SetStream(ctx, pool, tributary.StreamName(in.StreamName), role, in.StreamingStatus != "DISABLED")
+	enabled := in.StreamingStatus == "ENABLED"
+	if in.StreamingStatus == "" { // the stream that the pool has stays on or off, another one is on
+		same := in.StreamName == "" || in.StreamName == string(pool.Stream.Name)
+		enabled = !same || pool.Stream.Enabled
+	}
+	return f.service.SetStream(ctx, pool, tributary.StreamName(in.StreamName), role, enabled)
 }
 
 var (
@@ -145,7 +155,7 @@ func readRole(field string, arn *string) (string, error) {
 		return "", nil
 	}
 	if len(*arn) < 20 || len(*arn) > 2048 || !rolePattern.MatchString(*arn) {
-		return "", tributary.Errorf(tributary.Invalid, "read configuration", "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: arn:aws:iam::\\d+:role/.*", clip(*arn), field)
+		return "", tributary.Errorf(tributary.Invalid, "read configuration", "1 validation error detected: Value '%.64s' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: arn:aws:iam::\\d+:role/.*", *arn, field)
 	}
 	return *arn, nil
 }
@@ -157,7 +167,7 @@ func (in *pushSync) read(c *tributary.PushConfig) error {
 	}
 	for _, arn := range in.ApplicationARNs {
 		if !applicationPattern.MatchString(arn) {
-			return tributary.Errorf(tributary.Invalid, "read configuration", "1 validation error detected: Value '%s' at 'pushSync.applicationArns' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", clip(arn), applicationPattern)
+			return tributary.Errorf(tributary.Invalid, "read configuration", "1 validation error detected: Value '%.64s' at 'pushSync.applicationArns' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", arn, applicationPattern)
 		}
 	}
 	*c = tributary.PushConfig{ApplicationARNs: in.ApplicationARNs, RoleARN: role}

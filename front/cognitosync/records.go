@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"tributary"
 	"tributary/awswire"
@@ -67,7 +66,7 @@ func (r *recordPatch) read(p *tributary.Patch) error {
 	const op = "read recordPatches"
 	switch {
 	case r.Op != "replace" && r.Op != "remove":
-		return tributary.Errorf(tributary.Invalid, op, "1 validation error detected: Value '%s' at 'recordPatches.op' failed to satisfy constraint: Member must satisfy enum value set: [remove, replace]", clip(r.Op))
+		return tributary.Errorf(tributary.Invalid, op, "1 validation error detected: Value '%.64s' at 'recordPatches.op' failed to satisfy constraint: Member must satisfy enum value set: [remove, replace]", r.Op)
 	case r.SyncCount == nil:
 		return tributary.Errorf(tributary.Invalid, op, "1 validation error detected: Value null at 'recordPatches.syncCount' failed to satisfy constraint: Member must not be null")
 	}
@@ -96,9 +95,6 @@ func (in *listRecordsIn) Bind(p awswire.Params) (err error) {
 	return err
 }
 
-// DecodeBody ignores what some clients send with a GET.
-func (in *listRecordsIn) DecodeBody([]byte) error { return nil }
-
 type listRecordsOut struct{ tributary.Listing }
 
 func (f *front) listRecords(ctx context.Context, p principal, in *listRecordsIn) (*listRecordsOut, error) {
@@ -125,7 +121,7 @@ func (o *listRecordsOut) AppendJSON(b []byte) []byte {
 	b = append(b, `,"DatasetDeletedAfterRequestedSyncCount":`...)
 	b = strconv.AppendBool(b, o.DeletedMeanwhile)
 	b = append(b, `,"SyncSessionToken":`...)
-	b = appendText(b, o.SessionToken)
+	b = awswire.AppendString(b, o.SessionToken)
 	return append(b, '}')
 }
 
@@ -142,12 +138,12 @@ func appendRecords(b []byte, records []tributary.Record) []byte {
 
 func appendRecord(b []byte, r *tributary.Record) []byte {
 	b = append(b, `{"Key":`...)
-	b = appendText(b, r.Key)
+	b = awswire.AppendString(b, r.Key)
 	b = append(b, `,"Value":`...)
 	if r.Removed {
 		b = append(b, "null"...)
 	} else {
-		b = appendText(b, r.Value)
+		b = awswire.AppendString(b, r.Value)
 	}
 	b = append(b, `,"SyncCount":`...)
 	b = strconv.AppendInt(b, r.SyncCount, 10)
@@ -164,22 +160,5 @@ func appendNullable(b []byte, s string) []byte {
 	if s == "" {
 		return append(b, "null"...)
 	}
-	return appendText(b, s)
-}
-
-// appendText writes a JSON string: as it is if nothing in it needs an escape,
-// else by the library.
-func appendText(b []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
-			quoted, err := jsontext.AppendQuote(b, s)
-			if err != nil { // broken UTF-8, which no request can have brought in
-				return append(b, `""`...)
-			}
-			return quoted
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
+	return awswire.AppendString(b, s)
 }

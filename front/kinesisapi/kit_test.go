@@ -82,7 +82,7 @@ func newKit(t testing.TB, edit ...func(*kinesisapi.Config)) *kit {
 	k.svc = &tributary.Service{Store: store, Sealer: sealer, Account: account, Now: k.clock.now}
 	verifier := &awswire.Verifier[tributary.Principal]{Lookup: lookup, Now: k.clock.now}
 	k.cfg = kinesisapi.Config{
-		Service: k.svc, Log: store, Sealer: sealer, Authenticate: verifier.Verify,
+		Service: k.svc, Log: store, Sealer: sealer, Authenticate: verifier.Authenticate,
 		Region: region, Hold: -1, Now: k.clock.now,
 	}
 	for _, f := range edit {
@@ -110,13 +110,18 @@ func (k *kit) ok(err error) {
 // send calls an operation with a body that is JSON or becomes JSON.
 func (k *kit) send(op string, in any) *httptest.ResponseRecorder {
 	k.Helper()
+	return k.sendCtx(k.Context(), op, in)
+}
+
+func (k *kit) sendCtx(ctx context.Context, op string, in any) *httptest.ResponseRecorder {
+	k.Helper()
 	body, raw := in.(string)
 	if !raw {
 		b, err := json.Marshal(in)
 		k.ok(err)
 		body = string(b)
 	}
-	r := httptest.NewRequestWithContext(k.Context(), http.MethodPost, "/", strings.NewReader(body))
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	r.Header.Set("X-Amz-Target", "Kinesis_20131202."+op)
 	k.signer.Sign(r, []byte(body), k.clock.now())

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"tributary"
 	"tributary/awswire"
@@ -103,8 +102,15 @@ func (b *batch) after() tributary.Position {
 	return tributary.PositionOf(b.place.shard, b.place.n)
 }
 
-// fill reads the log until the answer is full or the tip is reached.
+// fill reads the log until the answer is full or the tip is reached, beside at
+// most mostFilling others.
 func (b *batch) fill(ctx context.Context) error {
+	select {
+	case b.filling <- struct{}{}:
+		defer func() { <-b.filling }()
+	case <-ctx.Done():
+		return &tributary.Error{Kind: tributary.Unavailable, Op: "GetRecords", Err: ctx.Err()}
+	}
 	for !b.more {
 		// Where the answer is full of entries, one more tells whether it is the last.
 		ask := max(1, min(readBytes, maxBytes-b.size, (b.limit-b.count)*perRecord))
@@ -149,7 +155,7 @@ func (b *batch) add(e *tributary.Entry) bool {
 	out = append(append(out, `{"SequenceNumber":"`...), e.Position...)
 	out = awswire.Timestamp(e.Arrived).AppendJSON(append(out, `","ApproximateArrivalTimestamp":`...))
 	out = base64.StdEncoding.AppendEncode(append(out, `,"Data":"`...), data)
-	out, _ = jsontext.AppendQuote(append(out, `","PartitionKey":`...), key) // its error only tells of replaced bytes
+	out = awswire.AppendString(append(out, `","PartitionKey":`...), key)
 	b.body = append(out, '}')
 	b.count++
 	b.size += len(data) + len(key)

@@ -297,6 +297,81 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// slow is a log that tells of every read, and answers when it is let.
+type slow struct {
+	tributary.Log
+	reads, answer chan struct{}
+}
+
+func (l slow) Read(ctx context.Context, s tributary.Shard, p tributary.Position, most int) ([]tributary.Entry, error) {
+	l.reads <- struct{}{}
+	select {
+	case <-l.answer:
+	case <-ctx.Done():
+	}
+	return l.Log.Read(ctx, s, p, most)
+}
+
+// TestManyReaders has eight answers grow at once, and no ninth.
+func TestManyReaders(t *testing.T) {
+	const most = 8
+	log := slow{reads: make(chan struct{}, 100), answer: make(chan struct{})}
+	k := newKit(t, func(c *kinesisapi.Config) { log.Log = c.Log; c.Log = log })
+	k.stream("s", 1)
+	k.write(ann, "d", "a", "b")
+	it := k.iterator("s", first, horizon())
+	answers := make(chan int, 100)
+	ask := func(ctx context.Context) {
+		answers <- k.sendCtx(ctx, "GetRecords", obj{"ShardIterator": it}).Code
+	}
+	for range most {
+		go ask(t.Context())
+		<-log.reads
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 { // one alone might be answered before it reads
+		ask(gone)
+		if got := <-answers; got != http.StatusServiceUnavailable || len(log.reads) != 0 {
+			t.Fatalf("the ninth reads, or is answered %d", got)
+		}
+	}
+	go ask(t.Context()) // waits for its turn
+	close(log.answer)
+	for range most + 1 {
+		if got := <-answers; got != http.StatusOK {
+			t.Errorf("a reader is answered %d", got)
+		}
+	}
+}
+
+// TestManyWaiters has readers wait at the tip, which must not keep others from
+// reading.
+func TestManyWaiters(t *testing.T) {
+	const n = 20
+	waits := make(chan struct{}, n)
+	k := newKit(t, func(c *kinesisapi.Config) { c.Hold, c.Log = time.Hour, watched{c.Log, waits} })
+	k.stream("s", 1)
+	it := k.iterator("s", first, horizon())
+	answers := make(chan *httptest.ResponseRecorder, n)
+	for range n {
+		go func() { answers <- k.send("GetRecords", obj{"ShardIterator": it}) }()
+	}
+	for i := range n {
+		select {
+		case <-waits:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%d readers wait at the tip, the next cannot read", i)
+		}
+	}
+	k.write(ann, "d", "a", "b")
+	for range n {
+		if w := <-answers; w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "SequenceNumber") {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+}
+
 // TestReaderBesideWriters has a reader in a loop while others write: it sees
 // every position once, in order.
 func TestReaderBesideWriters(t *testing.T) {

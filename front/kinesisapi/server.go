@@ -18,7 +18,7 @@ type Config struct {
 	Log     tributary.Log
 	Sealer  *tributary.Sealer
 	// Authenticate proves who calls.
-	Authenticate func(*http.Request, []byte) (tributary.Principal, awswire.Scope, error)
+	Authenticate func(*http.Request, awswire.ReadBody) (tributary.Principal, error)
 	// Link makes the address from which a reader gets the records of an entry
 	// that is too large to be sent inline. nil, or an answer of "": all entries
 	// are sent inline.
@@ -43,8 +43,15 @@ const (
 	maxBody = 1 << 20
 )
 
+// mostFilling is how many answers of GetRecords grow at once: each has up to 14
+// MB, and as much again while it is moved to larger memory.
+const mostFilling = 8
+
 // server is the front: a Config with every default in its place.
-type server struct{ Config }
+type server struct {
+	Config
+	filling chan struct{} // a place for each answer that grows
+}
 
 // New makes the front.
 func New(cfg Config) http.Handler {
@@ -78,7 +85,7 @@ func newServer(cfg Config) *server {
 	if cfg.Link == nil {
 		cfg.Link = func(tributary.Shard, tributary.Position, time.Duration) string { return "" }
 	}
-	return &server{cfg}
+	return &server{Config: cfg, filling: make(chan struct{}, mostFilling)}
 }
 
 func (s *server) now() tributary.Millis { return tributary.MillisOf(s.Now()) }

@@ -23,8 +23,9 @@ type Ops struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
 	entries  *prometheus.CounterVec
-	lag      *prometheus.GaugeVec
 	failures *prometheus.CounterVec
+	log      Log // of which the lag is measured
+	groups   []string
 }
 
 // New makes it. ready tells why the server would refuse a write now.
@@ -39,14 +40,11 @@ func New(ready func(context.Context) error) *Ops {
 		entries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tributary_delivered_entries_total", Help: "Log entries delivered to a sink.",
 		}, []string{"group"}),
-		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "tributary_delivery_lag_seconds", Help: "Age of the last entry of a shard when it was delivered to a sink.",
-		}, []string{"group", "shard"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tributary_delivery_failures_total", Help: "Deliveries to a sink that failed and are tried again.",
 		}, []string{"group", "shard"}),
 	}
-	o.registry.MustRegister(o.requests, o.entries, o.lag, o.failures,
+	o.registry.MustRegister(o.requests, o.entries, o.failures,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return o
 }
@@ -57,11 +55,8 @@ func (o *Ops) Observe(service, operation string, status int, took time.Duration)
 }
 
 // Delivered hears of a batch that a sink of the group has taken.
-func (o *Ops) Delivered(group string) func(tributary.Shard, int, tributary.Millis) {
-	return func(s tributary.Shard, n int, last tributary.Millis) {
-		o.entries.WithLabelValues(group).Add(float64(n))
-		o.lag.WithLabelValues(group, s.String()).Set(time.Since(last.Time()).Seconds())
-	}
+func (o *Ops) Delivered(group string) func(tributary.Shard, int) {
+	return func(_ tributary.Shard, n int) { o.entries.WithLabelValues(group).Add(float64(n)) }
 }
 
 // Failed hears of a delivery that failed.
@@ -81,7 +76,7 @@ func (o *Ops) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		_, _ = fmt.Fprintln(w, "ready")
 	case "/metrics":
-		promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+		promhttp.HandlerFor(prometheus.Gatherers{o.registry, o.lag(r.Context())}, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	default:
 		http.NotFound(w, r)
 	}

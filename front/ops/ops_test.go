@@ -2,13 +2,19 @@ package ops_test
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptest"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"tributary"
 	"tributary/front/ops"
+	"tributary/store/pebblestore"
 )
 
 func get(h *ops.Ops, path string) (int, string) {
@@ -21,7 +27,7 @@ func TestOps(t *testing.T) {
 	var ready error
 	o := ops.New(func(context.Context) error { return ready })
 	o.Observe("cognito-sync", "ListRecords", 200, 3*time.Millisecond)
-	o.Delivered("warehouse")(tributary.Shard{Stream: 1}, 7, tributary.MillisOf(time.Now()))
+	o.Delivered("warehouse")(tributary.Shard{Stream: 1}, 7)
 	o.Failed("warehouse")(tributary.Shard{Stream: 1}, nil)
 	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": `tributary_delivered_entries_total{group="warehouse"} 7`} {
 		if code, body := get(o, path); code != 200 || !strings.Contains(body, want) {
@@ -38,5 +44,50 @@ func TestOps(t *testing.T) {
 	}
 	if code, _ := get(o, "/other"); code != 404 {
 		t.Errorf("another page: %d", code)
+	}
+}
+
+// TestLag: the lag is the age of what a group has not got, whether or not
+// anything was ever delivered, and 0 when it has all.
+func TestLag(t *testing.T) {
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, err := pebblestore.Open(pebblestore.Config{
+		Dir: "store", Shards: 1, FS: vfs.NewMem(), Now: func() time.Time { return time.Now().Add(-5 * time.Minute) },
+	})
+	check(err)
+	t.Cleanup(func() { check(store.Close()) })
+	s, err := store.PutStream(t.Context(), tributary.Stream{Name: "s", Kind: tributary.Embedded, Shards: tributary.EvenShards(1)})
+	check(err)
+	shard := tributary.Shard{Stream: s.ID}
+	at, err := store.Append(t.Context(), s.ID, []tributary.Entry{{Kind: tributary.EntryForeign, Foreign: &tributary.ForeignRecord{PartitionKey: "p"}}})
+	check(err)
+	o := ops.New(store.Ready)
+	o.WatchLag(store, "warehouse", "push")
+	lag := func(group string, s tributary.Shard) float64 {
+		t.Helper()
+		_, body := get(o, "/metrics")
+		found := regexp.MustCompile(fmt.Sprintf(`(?m)^tributary_delivery_lag_seconds\{group="%s",shard="%s"\} (.*)$`, group, s)).FindStringSubmatch(body)
+		if found == nil {
+			t.Fatalf("group %s has no lag of shard %s: %s", group, s, body)
+		}
+		v, err := strconv.ParseFloat(found[1], 64)
+		check(err)
+		return v
+	}
+	if v := lag("warehouse", shard); v < 300 || v > 400 {
+		t.Errorf("the lag of an entry of 5 minutes ago is %v s", v)
+	}
+	if v := lag("warehouse", tributary.Shard{Stream: tributary.DefaultStream}); v != 0 {
+		t.Errorf("the lag of an empty shard is %v s", v)
+	}
+	_, err = store.SwapLease(t.Context(), tributary.Lease{Group: "warehouse", Shard: shard, Checkpoint: at[0]})
+	check(err)
+	if got, other := lag("warehouse", shard), lag("push", shard); got != 0 || other < 300 {
+		t.Errorf("the lag is %v s of a group that has all, %v s of another", got, other)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"tributary"
@@ -15,7 +16,8 @@ import (
 	"tributary/streamrec"
 )
 
-// Handler answers the links. Log and Sealer are required.
+// Handler answers the links. Log and Sealer are required. Sealer and Now must
+// not change after the first request.
 type Handler struct {
 	Log    tributary.Log
 	Sealer *tributary.Sealer
@@ -23,6 +25,10 @@ type Handler struct {
 	// Observe, if set, hears of every answered request.
 	Observe func(service, operation string, status int, took time.Duration)
 	Now     func() time.Time // nil: time.Now
+
+	once     sync.Once // guards what follows, which Sealer and Now stand for
+	verifier *awswire.Verifier[struct{}]
+	broken   error // why there is none
 }
 
 // ServeHTTP gives the records that a link leads to. GET and HEAD.
@@ -32,7 +38,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		now = time.Now
 	}
 	start := now()
-	status, body := h.answer(r, now)
+	status, body := h.answer(r)
 	if status == http.StatusOK {
 		w.Header().Set("Content-Type", "application/json")
 	} else {
@@ -52,11 +58,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (h *Handler) answer(r *http.Request, now func() time.Time) (int, []byte) {
+func (h *Handler) answer(r *http.Request) (int, []byte) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return refuse(http.StatusMethodNotAllowed, "MethodNotAllowed", "The specified method is not allowed against this resource.", r)
 	}
-	if err := h.verify(r, now); err != nil {
+	if err := h.verify(r); err != nil {
 		return refuse(http.StatusForbidden, "AccessDenied", err.Error(), r)
 	}
 	shard, pos, n, ok := parse(r.URL.Path)
@@ -78,25 +84,35 @@ func (h *Handler) answer(r *http.Request, now func() time.Time) (int, []byte) {
 	return refuse(http.StatusInternalServerError, "InternalError", "We encountered an internal error. Please try again.", r)
 }
 
-// verify tells whether a link is one of ours and still good.
-func (h *Handler) verify(r *http.Request, now func() time.Time) error {
+// prepare makes the verifier, which knows the key of the links alone and keeps
+// what it derives from it.
+func (h *Handler) prepare() {
 	secret, err := secretOf(h.Sealer)
 	if err != nil {
-		return err
+		h.broken = err
+		return
 	}
-	v := awswire.Verifier[struct{}]{Now: now, Lookup: func(_ context.Context, id, token string) (string, struct{}, error) {
+	h.verifier = &awswire.Verifier[struct{}]{Now: h.Now, Lookup: func(_ context.Context, id, token string) (string, struct{}, error) {
 		if id != accessKey || token != "" {
-			return "", struct{}{}, errors.New("no key of ours")
+			return "", struct{}{}, awswire.UnknownKey()
 		}
 		return secret, struct{}{}, nil
 	}}
+}
+
+// verify tells whether a link is one of ours and still good.
+func (h *Handler) verify(r *http.Request) error {
+	h.once.Do(h.prepare)
+	if h.broken != nil {
+		return h.broken
+	}
 	if r.Method == http.MethodHead {
 		// Who may GET may ask what they would get. The link is signed for GET.
 		get := *r
 		get.Method = http.MethodGet
 		r = &get
 	}
-	_, scope, err := v.Verify(r, nil)
+	_, scope, err := h.verifier.Verify(r, nil)
 	var f *awswire.Fault
 	switch {
 	case errors.As(err, &f):

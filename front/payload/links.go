@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"tributary"
@@ -20,7 +21,8 @@ const (
 	accessKey = "TRIBUTARYPAYLOAD" // no developer's: those are in the store
 )
 
-// Links makes links. Sealer and PublicURL are required.
+// Links makes links. Sealer and PublicURL are required. The fields must not
+// change after the first link.
 type Links struct {
 	Sealer *tributary.Sealer
 	// PublicURL is how readers reach the server: scheme, host and perhaps a
@@ -28,17 +30,17 @@ type Links struct {
 	PublicURL string
 	Region    string           // in the scope of the signature; "": us-east-1
 	Now       func() time.Time // nil: time.Now
+
+	once   sync.Once // guards what follows, which the fields stand for
+	origin *url.URL  // nil: there can be no links
+	secret string
 }
 
 // Link makes a link to the records of a shard's entry, good for a time of at
 // most 7 days. It is "" if PublicURL is no URL.
 func (l *Links) Link(shard tributary.Shard, pos tributary.Position, expires time.Duration) string {
-	origin, err := url.Parse(l.PublicURL)
-	if err != nil || origin.Host == "" {
-		return ""
-	}
-	secret, err := secretOf(l.Sealer)
-	if err != nil {
+	l.once.Do(l.prepare)
+	if l.origin == nil {
 		return ""
 	}
 	now, region := time.Now, "us-east-1"
@@ -48,8 +50,20 @@ func (l *Links) Link(shard tributary.Shard, pos tributary.Position, expires time
 	if l.Region != "" {
 		region = l.Region
 	}
-	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: origin.Scheme, Host: sentHost(origin), Path: path(shard, pos)}}
-	return awswire.Presign(r, awswire.Credentials{AccessKeyID: accessKey, SecretKey: secret}, region, service, now(), expires)
+	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: l.origin.Scheme, Host: l.origin.Host, Path: path(shard, pos)}}
+	return awswire.Presign(r, awswire.Credentials{AccessKeyID: accessKey, SecretKey: l.secret}, region, service, now(), expires)
+}
+
+// prepare does once what every link needs.
+func (l *Links) prepare() {
+	u, err := url.Parse(l.PublicURL)
+	if err != nil || u.Host == "" {
+		return
+	}
+	if l.secret, err = secretOf(l.Sealer); err != nil {
+		return
+	}
+	l.origin = &url.URL{Scheme: u.Scheme, Host: sentHost(u)}
 }
 
 // sentHost is the Host header that clients send for a URL: some leave the

@@ -59,7 +59,7 @@ func newKit(t *testing.T) *kit {
 	sealer := k.sealer(7)
 	k.svc = &tributary.Service{Store: k.store, Sealer: sealer, Account: account, Now: k.now}
 	k.handler = &payload.Handler{Log: k.store, Sealer: sealer, Now: k.now}
-	k.links = &payload.Links{Sealer: sealer, PublicURL: "https://sync.example.com", Region: "eu-west-1", Now: k.now}
+	k.links = k.linksOf(sealer, "https://sync.example.com")
 	k.write()
 	return k
 }
@@ -84,6 +84,18 @@ func (k *kit) write() {
 	k.ok(err)
 	k.shard = tributary.Shard{Stream: st.ID}
 	k.pos = tributary.PositionOf(k.shard, 1)
+}
+
+// linksOf makes links for a public URL.
+func (k *kit) linksOf(sealer *tributary.Sealer, public string) *payload.Links {
+	return &payload.Links{Sealer: sealer, PublicURL: public, Region: "eu-west-1", Now: k.now}
+}
+
+// secret is the key of the links.
+func (k *kit) secret() string {
+	key, err := k.sealer(7).Key("payload links", nil)
+	k.ok(err)
+	return hex.EncodeToString(key)
 }
 
 func (k *kit) now() time.Time           { return time.UnixMilli(k.at.Load()) }
@@ -169,12 +181,16 @@ func TestForged(t *testing.T) {
 	k := newKit(t)
 	link := k.links.Link(k.shard, k.pos, time.Hour)
 	path, query, _ := strings.Cut(link, "?")
-	stranger := *k.links
-	stranger.Sealer = k.sealer(8)
-	developer := func(id, token, service string) string {
+	stranger := k.linksOf(k.sealer(8), "https://sync.example.com")
+	// All but one are signed with the right key: each is refused for what is
+	// wrong with it alone.
+	presign := func(secret, id, token, service string) string {
 		r, err := http.NewRequest(http.MethodGet, path, nil)
 		k.ok(err)
-		return awswire.Presign(r, awswire.Credentials{AccessKeyID: id, SecretKey: "", SessionToken: token}, "eu-west-1", service, k.now(), time.Hour)
+		return awswire.Presign(r, awswire.Credentials{AccessKeyID: id, SecretKey: secret, SessionToken: token}, "eu-west-1", service, k.now(), time.Hour)
+	}
+	if w := k.ask(http.MethodGet, presign(k.secret(), "TRIBUTARYPAYLOAD", "", "tributary")); w.Code != http.StatusOK {
+		t.Fatalf("our own: %d %s", w.Code, w.Body)
 	}
 	for name, bad := range map[string]string{
 		"unsigned":        path,
@@ -183,10 +199,10 @@ func TestForged(t *testing.T) {
 		"longer":          strings.Replace(link, "X-Amz-Expires=3600", "X-Amz-Expires=7200", 1),
 		"cut":             link[:len(link)-1],
 		"another master":  stranger.Link(k.shard, k.pos, time.Hour),
-		"another key":     developer("AKIADEVELOPER", "", "tributary"),
-		"guessed secret":  developer("TRIBUTARYPAYLOAD", "", "tributary"),
-		"with a token":    developer("TRIBUTARYPAYLOAD", "token", "tributary"),
-		"another service": developer("TRIBUTARYPAYLOAD", "", "s3"),
+		"another key":     presign(k.secret(), "AKIADEVELOPER", "", "tributary"),
+		"no secret":       presign("", "TRIBUTARYPAYLOAD", "", "tributary"),
+		"with a token":    presign(k.secret(), "TRIBUTARYPAYLOAD", "token", "tributary"),
+		"another service": presign(k.secret(), "TRIBUTARYPAYLOAD", "", "s3"),
 	} {
 		k.refused(name, http.MethodGet, bad, http.StatusForbidden, "AccessDenied", "")
 	}
@@ -245,9 +261,7 @@ func (damaged) Read(context.Context, tributary.Shard, tributary.Position, int) (
 // TestKeyForLinksOnly signs other requests with the key of the links.
 func TestKeyForLinksOnly(t *testing.T) {
 	k := newKit(t)
-	key, err := k.sealer(7).Key("payload links", nil)
-	k.ok(err)
-	c := awswire.Credentials{AccessKeyID: "TRIBUTARYPAYLOAD", SecretKey: hex.EncodeToString(key)}
+	c := awswire.Credentials{AccessKeyID: "TRIBUTARYPAYLOAD", SecretKey: k.secret()}
 	path, _, _ := strings.Cut(k.links.Link(k.shard, k.pos, time.Hour), "?")
 	request := func() *http.Request {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
@@ -275,8 +289,7 @@ func TestPublicURL(t *testing.T) {
 	server := httptest.NewServer(k.handler)
 	t.Cleanup(server.Close)
 	for _, base := range []string{server.URL, server.URL + "/", server.URL + "/console?x"} {
-		k.links.PublicURL = base
-		res, err := http.Get(k.links.Link(k.shard, k.pos, time.Hour))
+		res, err := http.Get(k.linksOf(k.sealer(7), base).Link(k.shard, k.pos, time.Hour))
 		k.ok(err)
 		body, err := io.ReadAll(res.Body)
 		k.ok(err)
@@ -288,20 +301,18 @@ func TestPublicURL(t *testing.T) {
 	for base, want := range map[string]string{
 		"https://h:443": "https://h/", "http://h:80": "http://h/", "https://h:80": "https://h:80/", "http://[::1]:8080": "http://[::1]:8080/",
 	} {
-		k.links.PublicURL = base
-		link := k.links.Link(k.shard, k.pos, time.Hour)
+		link := k.linksOf(k.sealer(7), base).Link(k.shard, k.pos, time.Hour)
 		if w := k.ask(http.MethodGet, link); !strings.HasPrefix(link, want) || w.Code != http.StatusOK {
 			t.Errorf("%s: %s, %d", base, link, w.Code)
 		}
 	}
 	for _, bad := range []string{"", "sync.example.com", "https://%"} {
-		k.links.PublicURL = bad
-		if link := k.links.Link(k.shard, k.pos, time.Hour); link != "" {
+		if link := k.linksOf(k.sealer(7), bad).Link(k.shard, k.pos, time.Hour); link != "" {
 			t.Errorf("%s: %s", bad, link)
 		}
 	}
-	k.links.PublicURL, k.links.Region, k.links.Now = "https://h", "", nil
-	if link := k.links.Link(k.shard, k.pos, time.Hour); !strings.Contains(link, "us-east-1") {
+	plain := payload.Links{Sealer: k.sealer(7), PublicURL: "https://h"}
+	if link := plain.Link(k.shard, k.pos, time.Hour); !strings.Contains(link, "us-east-1") {
 		t.Error(link)
 	}
 }

@@ -166,7 +166,7 @@ func (r *runner) firstColumn(ctx context.Context) error {
 		if err == nil && r.wants("p5") && !r.cfg.NoStream {
 			err = r.atHalfLoad(ctx, t, p, r.visible)
 		}
-		if err == nil && r.cfg.Server != "" {
+		if err == nil && !r.second() {
 			err = r.warehouseParts(ctx, t, p)
 		}
 		return err
@@ -174,18 +174,20 @@ func (r *runner) firstColumn(ctx context.Context) error {
 }
 
 func (r *runner) syncsAndPulls(ctx context.Context, t *target, p *population) error {
-	if r.wants("p1", "p3", "p4") {
+	if r.wants("p1", "p3", "p4", "warehouse") {
 		if err := r.syncs(ctx, t, p); err != nil {
 			return err
 		}
 	}
-	if !r.wants("p2") {
-		return nil
+	if r.wants("p2", "warehouse") {
+		if err := r.pulls(ctx, t, p); err != nil {
+			return err
+		}
 	}
-	if err := r.pulls(ctx, t, p); err != nil {
-		return err
+	if r.wants("p2") {
+		return r.pullsBySize(ctx, t)
 	}
-	return r.pullsBySize(ctx, t)
+	return nil
 }
 
 // syncs is P1 and P3, and goes on for P4's bytes written.
@@ -323,6 +325,7 @@ func (r *runner) atRest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.warehouse = "none, at rest"
 	records := int64(r.plan.rest) * int64(r.plan.datasets) * patchesPerSync
 	r.say("%d records, written once, for their size", records)
 	err = r.with(t, func() error {

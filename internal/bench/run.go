@@ -154,6 +154,13 @@ func newRunner(c Config) (*runner, error) {
 			return nil, fmt.Errorf("there is no %q to run, there are %s", name, strings.Join(Parts(), ", "))
 		}
 	}
+	if c.Server == "" && c.Warehouse == "none" {
+		for _, name := range []string{"p6", "warehouse"} {
+			if slices.Contains(c.Run, name) {
+				return nil, fmt.Errorf("%s cannot be measured without a warehouse", name)
+			}
+		}
+	}
 	p := c.plan()
 	if p.identities*p.datasets < 2*p.connections {
 		// No two work on one dataset at once, and all would wait for another.
@@ -212,14 +219,14 @@ func (r *runner) remark(format string, args ...any) {
 // run takes the steps that are wanted, in the order that keeps the two
 // ceilings around everything.
 func (r *runner) run(ctx context.Context) error {
-	ours := r.cfg.Server == ""
-	second := ours && r.cfg.Warehouse != "none"
+	ours, second := r.cfg.Server == "", r.second()
 	for _, step := range []struct {
 		wanted bool
 		do     func(context.Context) error
 	}{
 		{r.wants("ceiling", "p1", "p2", "warehouse"), r.ceiling},
-		{r.wants("p1", "p2", "p3", "p4", "p5") || !ours, r.firstColumn},
+		// What the warehouse costs is a share of the first column.
+		{r.wants("p1", "p2", "p3", "p4", "p5", "warehouse") || r.wants("p11") && !second || !ours, r.firstColumn},
 		{ours && r.wants("p4") && r.cfg.Compact != nil, r.atRest},
 		{second && r.wants("p6", "p11", "warehouse"), r.secondColumn},
 		{ours && r.wants("p9"), r.growth},
@@ -237,6 +244,9 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// second tells whether there is a second column.
+func (r *runner) second() bool { return r.cfg.Server == "" && r.cfg.Warehouse != "none" }
 
 // with runs a part on a server, and stops the server.
 func (r *runner) with(t *target, part func() error) error {

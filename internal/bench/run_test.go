@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ func small(t *testing.T) Config {
 
 // TestRun measures servers of its own, as the command does.
 func TestRun(t *testing.T) {
+	t.Parallel()
 	c := small(t)
 	r, err := Run(t.Context(), c)
 	if err != nil {
@@ -58,6 +60,12 @@ func TestRun(t *testing.T) {
 	if r.Rest == nil || r.Rest.Records != 25*4*patchesPerSync || r.Rest.SSTBytes < 2*valueBytes*r.Rest.Records {
 		t.Errorf("at rest: %+v", r.Rest)
 	}
+	if _, ok := r.Memory["none, at rest"]; !ok || r.Memory["none"] == r.Memory["none, at rest"] {
+		t.Errorf("memory: %+v", r.Memory) // the server of P1 has its own figure
+	}
+	if p, ok := r.phase(phaseIdle, "none"); !ok || p.ServerCPU == nil {
+		t.Errorf("idle: %+v", p)
+	}
 	left, err := os.ReadDir(c.Dir)
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
@@ -71,7 +79,7 @@ func checkOutput(t *testing.T, r *Report) {
 	if err := r.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, words := range []string{"seed 42", phaseSyncs, "ceiling", "P1 ", "P2 ", "P4 ", "P5 ", "P9 "} {
+	for _, words := range []string{"seed 42", phaseSyncs, "ceiling", "P1 ", "P2 ", "P4 ", "P5 ", "P9 ", "P11"} {
 		if !strings.Contains(text.String(), words) {
 			t.Errorf("the report does not say %q:\n%s", words, text.String())
 		}
@@ -85,9 +93,42 @@ func checkOutput(t *testing.T, r *Report) {
 	}
 }
 
+// TestWarehouseAlone: what the warehouse costs is a share of what there is
+// without it, so that is measured too.
+func TestWarehouseAlone(t *testing.T) {
+	t.Parallel()
+	c := small(t)
+	c.Run, c.Warehouse = []string{"warehouse"}, "duckdb"
+	r, err := Run(t.Context(), c)
+	if err == nil || !strings.Contains(err.Error(), "There is no warehouse here") {
+		t.Fatal(err)
+	}
+	if _, ok := r.phase(phasePull, "none"); !ok {
+		t.Error("pulls were not measured without the warehouse")
+	}
+	if !slices.ContainsFunc(r.Bars, func(b Bar) bool { return b.ID == "P1'" }) {
+		t.Errorf("bars: %+v", r.Bars)
+	}
+}
+
+// TestIdleAlone measures P11 on the server that there is.
+func TestIdleAlone(t *testing.T) {
+	t.Parallel()
+	c := small(t)
+	c.Run = []string{"p11"}
+	r, err := Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(r.Bars, func(b Bar) bool { return b.ID == "P11" }) {
+		t.Errorf("bars: %+v", r.Bars)
+	}
+}
+
 // TestGivenServer measures a server that runs already, and leaves out what it
 // does not have.
 func TestGivenServer(t *testing.T) {
+	t.Parallel()
 	s := inMemory(t)
 	h := httptest.NewServer(s)
 	defer h.Close()
@@ -132,6 +173,7 @@ func (l lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // TestMissingEvents has a server that loses events on their way to readers.
 func TestMissingEvents(t *testing.T) {
+	t.Parallel()
 	s := inMemory(t)
 	h := httptest.NewServer(lossy{s})
 	defer h.Close()
@@ -220,6 +262,8 @@ func TestConfigRefused(t *testing.T) {
 		"need at least":            func(c *Config) { c.Identities, c.Datasets = 1, 1 },
 		"of the benchmark's own":   func(c *Config) { c.Server, c.Profile = "http://h:1", "x" },
 		"it must be like http://1": func(c *Config) { c.Server, c.Run = "https://h", []string{"p3"} },
+		"p6 cannot be":             func(c *Config) { c.Run = []string{"p1", "p6"} },
+		"warehouse cannot be":      func(c *Config) { c.Run = []string{"warehouse"} },
 		"did not start":            func(c *Config) { c.Serve, c.Run = []string{"--fail"}, []string{"p3"} },
 		"as it was told":           func(c *Config) { c.Serve, c.Run = []string{"--fail"}, []string{"p3"} },
 	} {

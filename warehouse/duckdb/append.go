@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"time"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
 
@@ -148,5 +147,5 @@ func deviceTime(v *warehouse.Version) driver.Value {
 	if v.NoDevice {
 		return nil
 	}
-	return driver.Value(time.Time(v.DeviceLastModified.Time()))
+	return v.DeviceLastModified.Time()
 }

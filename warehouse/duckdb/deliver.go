@@ -18,23 +18,13 @@ func (w *Warehouse) Deliver(ctx context.Context, l tributary.Lease, batch []trib
 	if len(batch) == 0 {
 		return nil
 	}
-	select {
-	case w.loading <- struct{}{}:
-	case <-ctx.Done():
-		return wrap("deliver", ctx.Err())
-	}
-	defer func() { <-w.loading }()
-	if w.isClosed() {
-		return wrap("deliver", errClosed())
-	}
-	err := w.deliver(ctx, l, batch)
-	if outOfMemory(err) && w.stopQueries(errMemoryNeeded()) {
-		err = w.deliver(ctx, l, batch)
-	}
-	if err != nil {
-		return wrap("deliver", err)
-	}
-	return nil
+	return w.withLoader(ctx, "deliver", func() error {
+		err := w.deliver(ctx, l, batch)
+		if outOfMemory(err) && w.stopQueries(errMemoryNeeded()) && !fatal(err) {
+			err = w.deliver(ctx, l, batch)
+		}
+		return err
+	})
 }
 
 // outOfMemory tells whether there was too little memory. A commit's error has
@@ -134,7 +124,7 @@ func (w *Warehouse) merge(ctx context.Context, s tributary.Shard, entries []trib
 	if err := w.appendPlain(ctx, s, plain); err != nil {
 		return err
 	}
-	if w.known.tailRows >= w.foldRows {
+	if w.known.tailRows >= w.config.FoldRows {
 		return w.fold(ctx)
 	}
 	return nil

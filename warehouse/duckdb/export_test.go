@@ -10,3 +10,6 @@ func (w *Warehouse) Unchecked(ctx context.Context, text string) error {
 	_, err := w.db.ExecContext(ctx, text)
 	return err
 }
+
+// Fatal tells whether DuckDB has given the database up.
+func Fatal(err error) bool { return fatal(err) }

@@ -36,7 +36,7 @@ func (w *Warehouse) foldTail(ctx context.Context) error {
 	}
 	clear(k.tail)
 	k.tailRows = 0
-	_, err = w.loader.ExecContext(ctx, `DELETE FROM warehouse_state AS s USING newest AS n WHERE s.kh = n.kh AND s.kl = n.kl`)
+	err = w.execAll(ctx, `DELETE FROM warehouse_state AS s USING newest AS n WHERE s.kh = n.kh AND s.kl = n.kl`)
 	if err != nil {
 		return err
 	}

@@ -21,18 +21,18 @@ import (
 
 // Warehouse is a DuckDB database, with one loader and any number of readers.
 type Warehouse struct {
-	db       *sql.DB
-	foldRows int
-	extracts string
+	config Config
 
-	// loading is held by whoever uses the loader: one token.
+	// loading is held by whoever uses the loader and what goes with it: one token.
 	loading    chan struct{}
 	loader     *sql.Conn
 	generation int64
 	known      *known // nil: to be read before the next delivery
 
 	slots   chan struct{} // a token for each query that may run
-	mu      sync.Mutex    // guards running and closed
+	mu      sync.Mutex    // guards what follows
+	db      *sql.DB       // nil: broken
+	broken  error         // why the database is to be opened again
 	running map[*run]struct{}
 	closed  bool
 }
@@ -43,43 +43,45 @@ var _ warehouse.Warehouse = (*Warehouse)(nil)
 // closed. A file can be open in one process at a time; opened once more in the
 // same process, the earlier Warehouse takes nothing more.
 //
-// Invalid if the configuration is wrong, or if a newer server wrote the file;
-// Unavailable if the file cannot be opened.
+// Invalid if the configuration is wrong, if a newer server wrote the file, or
+// if it was filled from another store; Unavailable if it cannot be opened.
 func Open(ctx context.Context, c Config) (*Warehouse, error) {
-	w, err := open(ctx, c)
-	if err != nil {
-		return nil, wrap("open duckdb", err)
+	if c.FoldRows <= 0 {
+		c.FoldRows = 200_000
 	}
-	if err := w.prepare(ctx); err != nil {
-		return nil, errors.Join(wrap("open duckdb", err), w.Close())
+	if c.Queries <= 0 {
+		c.Queries = 2
+	}
+	w := &Warehouse{
+		config: c, loading: make(chan struct{}, 1), slots: make(chan struct{}, c.Queries), running: make(map[*run]struct{}),
+	}
+	if err := w.connect(ctx); err != nil {
+		return nil, wrap("open duckdb", err)
 	}
 	return w, nil
 }
 
-func open(ctx context.Context, c Config) (*Warehouse, error) {
-	dsn, err := c.dsn()
+// connect opens the database. The caller has the loader.
+func (w *Warehouse) connect(ctx context.Context) error {
+	dsn, err := w.config.dsn()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	connector, err := duckdb.NewConnector(dsn, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	w := &Warehouse{
-		db: sql.OpenDB(connector), foldRows: c.FoldRows, extracts: c.Extracts,
-		loading: make(chan struct{}, 1), slots: make(chan struct{}, max(c.Queries, 0)),
-		running: make(map[*run]struct{}),
+	db := sql.OpenDB(connector)
+	if w.loader, err = db.Conn(ctx); err != nil {
+		return errors.Join(err, db.Close())
 	}
-	if w.foldRows <= 0 {
-		w.foldRows = 200_000
+	if err := w.prepare(ctx); err != nil {
+		return errors.Join(err, w.loader.Close(), db.Close())
 	}
-	if c.Queries <= 0 {
-		w.slots = make(chan struct{}, 2)
-	}
-	if w.loader, err = w.db.Conn(ctx); err != nil {
-		return nil, errors.Join(err, w.db.Close())
-	}
-	return w, nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.db, w.broken = db, nil
+	return nil
 }
 
 // dsn spells the configuration, as far as it must be known when the file is opened.
@@ -145,15 +147,10 @@ func (w *Warehouse) lock(ctx context.Context) error {
 	if err != nil || locked {
 		return err
 	}
-	if w.extracts != "" {
-		if err := w.execAll(ctx, `SET allowed_directories = [`+quote(w.extracts)+`]`); err != nil {
-			return err
-		}
-	}
 	return w.execAll(ctx, `SET enable_external_access = false`, `SET lock_configuration = true`)
 }
 
-// claim checks the version and takes the next generation.
+// claim checks the version and the store, and takes the next generation.
 func (w *Warehouse) claim(ctx context.Context) error {
 	var version int64
 	err := w.loader.QueryRowContext(ctx, `SELECT version FROM warehouse_meta`).Scan(&version)
@@ -164,10 +161,39 @@ func (w *Warehouse) claim(ctx context.Context) error {
 		return tributary.Errorf(tributary.Invalid, "",
 			"the warehouse has schema version %d, this server knows %d: it was written by a newer server", version, schemaVersion)
 	}
+	if err := w.checkStore(ctx); err != nil {
+		return err
+	}
 	if err := w.execAll(ctx, staging, `UPDATE warehouse_meta SET generation = generation + 1`); err != nil {
 		return err
 	}
 	return w.loader.QueryRowContext(ctx, `SELECT generation FROM warehouse_meta`).Scan(&w.generation)
+}
+
+// checkStore ties the warehouse to its store. Positions of another store mean
+// other entries: what lies below the checkpoints would never come in.
+func (w *Warehouse) checkStore(ctx context.Context) error {
+	if w.config.Store == "" {
+		return nil
+	}
+	// Files of earlier servers have no such column.
+	if err := w.execAll(ctx, `ALTER TABLE warehouse_meta ADD COLUMN IF NOT EXISTS store VARCHAR`); err != nil {
+		return err
+	}
+	var have sql.NullString
+	if err := w.loader.QueryRowContext(ctx, `SELECT store FROM warehouse_meta`).Scan(&have); err != nil {
+		return err
+	}
+	if have.Valid && have.String == w.config.Store {
+		return nil
+	}
+	if have.Valid {
+		return tributary.Errorf(tributary.Invalid, "",
+			"the warehouse at %s was filled from another store (%s, this one is %s): move it away and a new one is filled from the log's horizon, or put the old store back",
+			w.config.Path, have.String, w.config.Store)
+	}
+	_, err := w.loader.ExecContext(ctx, `UPDATE warehouse_meta SET store = ?`, w.config.Store)
+	return err
 }
 
 // Close ends running queries and closes the database. A delivery under way is
@@ -183,7 +209,7 @@ func (w *Warehouse) Close() error {
 	w.stopQueries(errClosed())
 	w.loading <- struct{}{}
 	defer func() { <-w.loading }()
-	if err := errors.Join(w.loader.Close(), w.db.Close()); err != nil {
+	if err := w.disconnect(nil); err != nil {
 		return wrap("close duckdb", err)
 	}
 	return nil
@@ -193,25 +219,16 @@ func errClosed() error {
 	return tributary.Errorf(tributary.Unavailable, "", "the warehouse is closed")
 }
 
-func (w *Warehouse) isClosed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.closed
-}
-
 // Checkpoint gives the position up to which a shard's entries are in.
-func (w *Warehouse) Checkpoint(ctx context.Context, s tributary.Shard) (tributary.Position, error) {
-	const op = "read the warehouse's checkpoint"
-	if w.isClosed() {
-		return "", wrap(op, errClosed())
-	}
-	var p tributary.Position
-	err := w.db.QueryRowContext(ctx, `SELECT position FROM warehouse_checkpoint WHERE stream = ? AND shard = ?`,
-		uint64(s.Stream), uint64(s.Number)).Scan(&p)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", wrap(op, err)
-	}
-	return p, nil
+func (w *Warehouse) Checkpoint(ctx context.Context, s tributary.Shard) (p tributary.Position, err error) {
+	return p, w.withLoader(ctx, "read the warehouse's checkpoint", func() error {
+		err := w.loader.QueryRowContext(ctx, `SELECT position FROM warehouse_checkpoint WHERE stream = ? AND shard = ?`,
+			uint64(s.Stream), uint64(s.Number)).Scan(&p)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
 }
 
 // transact runs work in a transaction of the loader's. Its beginning and end

@@ -45,6 +45,43 @@ func TestOpenedAgain(t *testing.T) {
 	}
 }
 
+// TestStore: a warehouse is opened for the store that filled it only. One from
+// before there were ids keeps the first that it hears of.
+func TestStore(t *testing.T) {
+	c, l := duckdb.Config{Path: filepath.Join(t.TempDir(), "w.db")}, newLoad(100)
+	reopen := func(store string) (*duckdb.Warehouse, error) {
+		c.Store = store
+		return duckdb.Open(t.Context(), c)
+	}
+	w := open(t, c)
+	deliver(t, w, l.batch(10))
+	if err := w.Unchecked(t.Context(), "ALTER TABLE warehouse_meta DROP COLUMN store"); err != nil {
+		t.Fatal(err)
+	}
+	for _, store := range []string{"", "a", "a", ""} {
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if w, err = reopen(store); err != nil {
+			t.Fatalf("store %q: %v", store, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w, err := reopen("b")
+	if tributary.KindOf(err) != tributary.Invalid || !strings.Contains(tributary.Message(err), c.Path+" was filled from another store (a, this one is b): move it away") {
+		t.Errorf("another store: %v, %v", w, err)
+	}
+	c.Store = "a"
+	w = open(t, c)
+	deliver(t, w, l.batch(10))
+	if rows := ask(t, w, "SELECT count(*) FROM cognito_raw_data"); rows[0][0] != int64(20) {
+		t.Errorf("%v rows", rows)
+	}
+}
+
 // TestOpenErrors: what cannot be opened says why.
 func TestOpenErrors(t *testing.T) {
 	folder := t.TempDir()

@@ -5,12 +5,9 @@ package duckdb
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"strings"
-	"time"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
 
@@ -35,31 +32,29 @@ func (w *Warehouse) Query(ctx context.Context, text string, l warehouse.QueryLim
 	}
 	defer func() { <-w.slots }()
 	l = l.Effective()
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	ctx, cancel := context.WithTimeoutCause(ctx, l.Time,
 		tributary.Errorf(tributary.Limit, "", "the query took longer than %v", l.Time))
 	defer cancel()
-	r := &run{stop: stop, done: make(chan struct{})}
-	if !w.enter(r) {
-		return nil, wrap(op, errClosed())
+	result, err := w.query(ctx, op, text, l)
+	if fatal(err) {
+		// While no delivery comes nobody else would find out.
+		return nil, errors.Join(err, w.withLoader(ctx, op, func() error { return w.execAll(ctx, `SELECT 1`) }))
 	}
-	defer w.leave(r)
-	result, err := w.query(ctx, text, l)
-	if err != nil {
-		return nil, queryError(ctx, op, err)
-	}
-	return result, nil
+	return result, err
 }
 
-func (w *Warehouse) enter(r *run) bool {
+// enter registers a query, and gives the database, which stays open until it leaves.
+func (w *Warehouse) enter(r *run) (*sql.DB, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return false
+		return nil, errClosed()
+	}
+	if w.db == nil {
+		return nil, errBroken(w.broken)
 	}
 	w.running[r] = struct{}{}
-	return true
+	return w.db, nil
 }
 
 func (w *Warehouse) leave(r *run) {
@@ -86,9 +81,25 @@ func (w *Warehouse) stopQueries(cause error) bool {
 	return len(all) > 0
 }
 
-// query runs a query on a connection that is given up afterwards.
-func (w *Warehouse) query(ctx context.Context, text string, l warehouse.QueryLimits) (*warehouse.Result, error) {
-	conn, err := w.db.Conn(ctx)
+// query runs a query that can be stopped, on a connection of its own.
+func (w *Warehouse) query(ctx context.Context, op, text string, l warehouse.QueryLimits) (*warehouse.Result, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	r := &run{stop: stop, done: make(chan struct{})}
+	db, err := w.enter(r)
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	defer w.leave(r)
+	result, err := read(ctx, db, text, l)
+	if err != nil {
+		return nil, queryError(ctx, op, err)
+	}
+	return result, nil
+}
+
+func read(ctx context.Context, db *sql.DB, text string, l warehouse.QueryLimits) (*warehouse.Result, error) {
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +107,7 @@ func (w *Warehouse) query(ctx context.Context, text string, l warehouse.QueryLim
 	if _, err := conn.ExecContext(ctx, `BEGIN TRANSACTION READ ONLY`); err != nil {
 		return nil, err
 	}
+	// The connection goes back to the others: it must not take the transaction along.
 	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`) }()
 	s, err := admit(ctx, conn, text)
 	if err != nil {
@@ -110,6 +122,9 @@ func queryError(ctx context.Context, op string, err error) error {
 	if cause := context.Cause(ctx); cause != nil && errors.As(cause, &ours) {
 		return wrap(op, cause)
 	}
+	if fatal(err) {
+		return wrap(op, errBroken(err))
+	}
 	var theirs *duckdb.Error
 	if ctx.Err() != nil || errors.As(err, &ours) || !errors.As(err, &theirs) {
 		return wrap(op, err)
@@ -120,7 +135,7 @@ func queryError(ctx context.Context, op string, err error) error {
 		kind, msg = tributary.Limit, "the query needs more memory than the warehouse may take"
 	case duckdb.ErrorTypePermission:
 		kind = tributary.Denied
-	case duckdb.ErrorTypeInternal, duckdb.ErrorTypeFatal:
+	case duckdb.ErrorTypeInternal:
 		kind = tributary.Internal
 	case duckdb.ErrorTypeIO:
 		kind = tributary.Unavailable
@@ -146,7 +161,7 @@ func (s *statement) run(ctx context.Context, conn *sql.Conn, l warehouse.QueryLi
 	}
 	room := l.Bytes
 	for rows.Next() {
-		row, size, err := scan(rows, len(types))
+		row, size, err := scan(rows, result.Types)
 		if err != nil {
 			return nil, err
 		}
@@ -162,9 +177,9 @@ func (s *statement) run(ctx context.Context, conn *sql.Conn, l warehouse.QueryLi
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // scan reads a row and estimates its size.
-func scan(rows *sql.Rows, columns int) ([]any, int64, error) {
-	row := make([]any, columns)
-	into := make([]any, columns)
+func scan(rows *sql.Rows, types []string) ([]any, int64, error) {
+	row := make([]any, len(types))
+	into := make([]any, len(types))
 	for i := range row {
 		into[i] = &row[i]
 	}
@@ -173,62 +188,11 @@ func scan(rows *sql.Rows, columns int) ([]any, int64, error) {
 	}
 	size := int64(0)
 	for i, v := range row {
-		row[i] = plain(v)
+		row[i] = plain(v, types[i])
 		size += 16
 		if text, ok := row[i].(string); ok {
 			size += int64(len(text))
 		}
 	}
 	return row, size, nil
-}
-
-// plain turns a value of the driver's into one of those that results may hold.
-func plain(v any) any {
-	switch v := v.(type) {
-	case nil, string, int64, float64, bool:
-		return v
-	case time.Time:
-		return v.UTC()
-	case int8:
-		return int64(v)
-	case int16:
-		return int64(v)
-	case int32:
-		return int64(v)
-	case uint8:
-		return int64(v)
-	case uint16:
-		return int64(v)
-	case uint32:
-		return int64(v)
-	case float32:
-		return float64(v)
-	}
-	return otherText(v)
-}
-
-// otherText is the text of a value that has no type of Go's own.
-func otherText(v any) any {
-	switch v := v.(type) {
-	case *big.Int:
-		if v.IsInt64() {
-			return v.Int64()
-		}
-		return v.String()
-	case uint64:
-		if v <= 1<<63-1 {
-			return int64(v)
-		}
-	case duckdb.Decimal:
-		return v.String()
-	case duckdb.UUID:
-		return v.String()
-	case []byte:
-		return fmt.Sprintf("%x", v)
-	case []any, map[string]any:
-		if text, err := json.Marshal(v); err == nil {
-			return string(text)
-		}
-	}
-	return fmt.Sprint(v)
 }

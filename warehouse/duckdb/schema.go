@@ -28,7 +28,7 @@ const schemaVersion = 1
 // of anything it had up to that raw row; warehouse_removals the removals that
 // no other one covers.
 const ownTables = `
-CREATE TABLE warehouse_meta (version BIGINT, generation BIGINT, folded BIGINT);
+CREATE TABLE warehouse_meta (version BIGINT, generation BIGINT, folded BIGINT, store VARCHAR);
 CREATE TABLE warehouse_checkpoint (stream UBIGINT, shard UBIGINT, epoch BIGINT, position VARCHAR);
 CREATE TABLE warehouse_heads (dh UBIGINT, dl UBIGINT, syncCount BIGINT, atMillis BIGINT);
 CREATE TABLE warehouse_removals (dh UBIGINT, dl UBIGINT,
@@ -41,7 +41,7 @@ CREATE TABLE warehouse_state (
 	value VARCHAR USING COMPRESSION zstd,
 	syncCount BIGINT, deviceLastModifiedDate TIMESTAMP, lastModifiedDate TIMESTAMP,
 	removed BOOLEAN, isCurrent BOOLEAN);
-INSERT INTO warehouse_meta VALUES (%d, 0, 0);
+INSERT INTO warehouse_meta VALUES (%d, 0, 0, NULL);
 `
 
 // currentView adds the tail to the state. Its filters reach both halves.

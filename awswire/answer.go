@@ -1,0 +1,90 @@
+package awswire
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+)
+
+// The headers of every answer, spelled as AWS spells them: iOS looks for the
+// exact name of the first, so they are not brought into Go's canonical form.
+const (
+	errorTypeHeader = "x-amzn-ErrorType"
+	requestIDHeader = "x-amzn-RequestId"
+)
+
+// exchange writes one answer.
+type exchange struct {
+	w        http.ResponseWriter
+	protocol Protocol
+	id       string
+	status   int
+}
+
+func encode(out any) ([]byte, error) {
+	if a, ok := out.(Appender); ok {
+		return a.AppendJSON(make([]byte, 0, 1024)), nil
+	}
+	return json.Marshal(out)
+}
+
+func (x *exchange) fault(f *Fault) {
+	if x.status != 0 {
+		return // a panic after the answer
+	}
+	envelope := map[string]string{"message": strings.ToValidUTF8(f.Message, "\uFFFD")}
+	if x.protocol == JSON11 {
+		envelope["__type"] = f.Code
+	}
+	body, err := json.Marshal(envelope, json.Deterministic(true))
+	if err != nil {
+		body = []byte("{}")
+	}
+	x.w.Header()[errorTypeHeader] = []string{f.Code}
+	if f.Status == http.StatusServiceUnavailable {
+		x.w.Header().Set("Retry-After", "1")
+	}
+	status := f.Status
+	if x.protocol == JSON11 && status > http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusRequestEntityTooLarge {
+		status = http.StatusBadRequest // AWS JSON answers 400 to all faults of the caller
+	}
+	x.write(status, body)
+}
+
+func (x *exchange) write(status int, body []byte) {
+	h := x.w.Header()
+	h[requestIDHeader] = []string{x.id}
+	h["Content-Type"] = contentTypes[x.protocol]
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.status = status
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(body) // a caller that has gone cannot be told
+}
+
+var contentTypes = [...][]string{RESTJSON: {"application/json"}, JSON11: {"application/x-amz-json-1.1"}}
+
+// newRequestID makes a UUID. It names a request and proves nothing.
+func newRequestID() string {
+	const hex = "0123456789abcdef"
+	hi, lo := rand.Uint64(), rand.Uint64()
+	hi = hi&^0xf000 | 0x4000
+	lo = lo&^(3<<62) | 1<<63
+	var b [36]byte
+	i := 0
+	for shift := 124; shift >= 0; shift -= 4 {
+		n := lo
+		if shift >= 64 {
+			n = hi
+		}
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			b[i] = '-'
+			i++
+		}
+		b[i] = hex[n>>(shift%64)&15]
+		i++
+	}
+	return string(b[:])
+}
