@@ -75,9 +75,19 @@ type Appender interface{ AppendJSON([]byte) []byte }
 // Handler turns a typed operation into a table's entry: the body is decoded
 // into In, path and query are bound, Out is encoded.
 func Handler[P, In, Out any](f func(ctx context.Context, p P, in *In) (*Out, error)) func(context.Context, P, Input) (any, error) {
+	return handler(f)
+}
+
+// StrictHandler is Handler for an operation that refuses what it does not know,
+// as AWS's services do not.
+func StrictHandler[P, In, Out any](f func(ctx context.Context, p P, in *In) (*Out, error)) func(context.Context, P, Input) (any, error) {
+	return handler(f, json.RejectUnknownMembers(true))
+}
+
+func handler[P, In, Out any](f func(ctx context.Context, p P, in *In) (*Out, error), rules ...json.Options) func(context.Context, P, Input) (any, error) {
 	return func(ctx context.Context, p P, in Input) (any, error) {
 		v := new(In)
-		if err := decode(in.Body, v); err != nil {
+		if err := decode(in.Body, v, rules...); err != nil {
 			return nil, err
 		}
 		if b, ok := any(v).(Binder); ok {
@@ -93,7 +103,7 @@ func Handler[P, In, Out any](f func(ctx context.Context, p P, in *In) (*Out, err
 	}
 }
 
-func decode(body []byte, v any) error {
+func decode(body []byte, v any, rules ...json.Options) error {
 	if len(body) == 0 {
 		return nil
 	}
@@ -101,7 +111,7 @@ func decode(body []byte, v any) error {
 	if d, ok := v.(Decoder); ok {
 		err = d.DecodeBody(body)
 	} else {
-		err = json.Unmarshal(body, v)
+		err = json.Unmarshal(body, v, rules...)
 	}
 	if err != nil {
 		return NotDecoded(err)

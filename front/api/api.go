@@ -57,11 +57,11 @@ func New(c Config) http.Handler {
 
 func (f *front) operations() []op {
 	return []op{
-		{Name: "CreatePool", Method: "POST", Path: Prefix + "pools", Handle: awswire.Handler(f.createPool)},
-		{Name: "DescribePool", Method: "GET", Path: Prefix + "pools/{PoolId}", Handle: awswire.Handler(f.describePool)},
-		{Name: "SetPool", Method: "POST", Path: Prefix + "pools/{PoolId}", Handle: awswire.Handler(f.setPool)},
-		{Name: "CreateIdentity", Method: "POST", Path: Prefix + "pools/{PoolId}/identities", Handle: awswire.Handler(f.createIdentity)},
-		{Name: "Query", Method: "POST", Path: Prefix + "query", Handle: awswire.Handler(f.query)},
+		{Name: "CreatePool", Method: "POST", Path: Prefix + "pools", Handle: awswire.StrictHandler(f.createPool)},
+		{Name: "DescribePool", Method: "GET", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.describePool)},
+		{Name: "SetPool", Method: "POST", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.setPool)},
+		{Name: "CreateIdentity", Method: "POST", Path: Prefix + "pools/{PoolId}/identities", Handle: awswire.StrictHandler(f.createIdentity)},
+		{Name: "Query", Method: "POST", Path: Prefix + "query", Handle: awswire.StrictHandler(f.query)},
 	}
 }
 

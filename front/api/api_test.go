@@ -124,6 +124,8 @@ func TestOperations(t *testing.T) {
 		{"SetNegative", k.developer, "POST", thePool, `{"ValueBytes":-1}`, 400, invalid, "between 0"},
 		{"SetTooMuch", k.developer, "POST", thePool, `{"Records":1099511627777}`, 400, invalid, "1099511627776"},
 		{"SetBeyondInt64", k.developer, "POST", thePool, `{"Records":9223372036854775808}`, 400, "SerializationException", ""},
+		{"SetOtherShape", k.developer, "POST", thePool, `{"Limits":{"Records":1}}`, 400, "SerializationException", "Limits"},
+		{"SetTypo", k.developer, "POST", thePool, `{"Record":1}`, 400, "SerializationException", "Record"},
 		{"SetAsGuest", k.guest, "POST", thePool, `{"Records":1}`, 403, denied, ""},
 		{"SetUnchanged", k.developer, "GET", thePool, "", 200, "", `"Records":1099511627776,`},
 		{"SetDefaults", k.developer, "POST", thePool, `{"ValueBytes":0,"Records":0,"Datasets":0}`, 200, "", defaults},

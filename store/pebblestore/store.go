@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -123,14 +124,22 @@ func Open(cfg Config) (*Store, error) {
 		lock, err = pebble.LockDirectory(cfg.Dir, fs)
 	}
 	if err != nil {
-		return nil, &tributary.Error{Kind: tributary.Unavailable, Op: "open store",
-			Msg: fmt.Sprintf("the data folder %s cannot be locked; is another server using it?", cfg.Dir), Err: err}
+		return nil, &tributary.Error{Kind: tributary.Unavailable, Op: "open store", Msg: notOpened(cfg.Dir, err), Err: err}
 	}
 	s.room.lock = lock
 	if err := s.open(fs); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return s, nil
+}
+
+// notOpened says why a folder could not be locked.
+func notOpened(dir string, err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Sprintf("the data folder %s cannot be used: %v", dir, path)
+	}
+	return fmt.Sprintf("the data folder %s cannot be locked; is another server using it?", dir)
 }
 
 // open opens or creates what is in the folder, which is locked.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -56,9 +57,18 @@ func Open(ctx context.Context, c Config) (*Warehouse, error) {
 		config: c, loading: make(chan struct{}, 1), slots: make(chan struct{}, c.Queries), running: make(map[*run]struct{}),
 	}
 	if err := w.connect(ctx); err != nil {
-		return nil, wrap("open duckdb", err)
+		return nil, notOpened(c.Path, wrap("open duckdb", err))
 	}
 	return w, nil
+}
+
+// notOpened says what to do about a file that cannot be opened.
+func notOpened(path string, err error) error {
+	if tributary.Message(err) != "" {
+		return err
+	}
+	return &tributary.Error{Kind: tributary.KindOf(err), Op: "open duckdb", Err: err,
+		Msg: fmt.Sprintf("the warehouse %s cannot be opened: if it is damaged, move it away, and a new one is filled from what the log still holds (%v)", path, err)}
 }
 
 // connect opens the database. The caller has the loader.

@@ -129,7 +129,7 @@ func queryError(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil || errors.As(err, &ours) || !errors.As(err, &theirs) {
 		return wrap(op, err)
 	}
-	kind, msg := tributary.Invalid, theirs.Msg
+	kind, msg := tributary.Invalid, withoutOurs(theirs.Msg)
 	switch theirs.Type {
 	case duckdb.ErrorTypeOutOfMemory:
 		kind, msg = tributary.Limit, "the query needs more memory than the warehouse may take"
@@ -143,10 +143,22 @@ func queryError(ctx context.Context, op string, err error) error {
 	return &tributary.Error{Kind: kind, Op: op, Msg: msg, Err: err}
 }
 
+// withoutOurs takes the statement that stands around the caller's out of an
+// error's message.
+func withoutOurs(msg string) string {
+	if text, at, cut := strings.Cut(msg, "\nLINE 1: "); cut && strings.HasPrefix(at, around) {
+		return strings.TrimSpace(text)
+	}
+	return msg
+}
+
+// around is how the statement begins that stands around the caller's.
+const around = "SELECT * FROM query("
+
 // run runs an admitted statement. The limit stands around it, not in it, so
 // that the statement itself is run as it was written.
 func (s *statement) run(ctx context.Context, conn *sql.Conn, l warehouse.QueryLimits) (*warehouse.Result, error) {
-	rows, err := conn.QueryContext(ctx, fmt.Sprintf(`SELECT * FROM query(%s) LIMIT %d`, quote(s.text), l.Rows+1))
+	rows, err := conn.QueryContext(ctx, fmt.Sprintf(around+`%s) LIMIT %d`, quote(s.text), l.Rows+1))
 	if err != nil {
 		return nil, err
 	}

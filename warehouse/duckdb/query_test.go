@@ -153,6 +153,24 @@ func TestAdmitted(t *testing.T) {
 	}
 }
 
+// TestQueryErrors names what was wrong with the caller's statement, and does
+// not show ours.
+func TestQueryErrors(t *testing.T) {
+	w := few(t, duckdb.Config{})
+	for sql, want := range map[string]string{
+		"SELECT 'abc'::INT":                "Conversion Error: Could not convert string 'abc' to INT32",
+		"SELECT kye FROM cognito_raw_data": "kye",
+		"EXPLAIN SELECT 1":                 "SHOW TABLES or DESCRIBE",
+		"SELECT 1; SELECT 2":               "this is 2",
+	} {
+		_, err := w.Query(t.Context(), sql, warehouse.QueryLimits{})
+		msg := tributary.Message(err)
+		if tributary.KindOf(err) != tributary.Invalid || !strings.Contains(msg, want) || strings.Contains(msg, "query(") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+}
+
 // endless has no end that a test would see.
 const endless = "SELECT count(*) FROM range(1000000000000) AS t(n) WHERE hash(n) = 7"
 

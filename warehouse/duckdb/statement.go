@@ -77,7 +77,7 @@ func parse(ctx context.Context, conn *sql.Conn, text string) (map[string]any, er
 	}
 	if tree["error"] == true {
 		if tree["error_type"] == "not implemented" {
-			return nil, invalid("a query is one SELECT statement")
+			return nil, invalid("a query is one SELECT statement, or SHOW TABLES or DESCRIBE")
 		}
 		message, _ := tree["error_message"].(string)
 		return nil, invalid(message)
