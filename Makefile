@@ -6,8 +6,8 @@ STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-run: ## run the server; everything is kept under ./data
-	go run ./cmd/tributary serve
+run: build ## run the server; everything is kept under ./data
+	@exec bin/tributary serve
 
 build: ## build bin/tributary
 	go build -o bin/tributary ./cmd/tributary

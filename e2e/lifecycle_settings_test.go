@@ -93,6 +93,9 @@ func testSettingSources(t *testing.T) {
 		s.env = append(s.env, "TRIBUTARY_LISTEN=127.0.0.1:0", "TRIBUTARY_DATA="+s.data, "TRIBUTARY_WAREHOUSE=none", "TRIBUTARY_LOG_LEVEL=debug", "TRIBUTARY_NO_SUCH_FLAG=1")
 		s.launchWith("serve")
 		s.awaitReady()
+		if !strings.Contains(s.stderr.String(), "TRIBUTARY_NO_SUCH_FLAG is no setting") {
+			t.Errorf("an unknown variable is not named: %s", s.stderr)
+		}
 		s.developer().newPool(t, "by environment")
 		if r := s.run("pool", "create", "--server", s.url, "by command"); r.code != 0 { // TRIBUTARY_DATA counts here too
 			t.Errorf("%v", r)
@@ -109,9 +112,14 @@ func testWrongSettings(t *testing.T) {
 		code int
 		text string
 	}{
-		"UnknownName":      {file: []string{"region = us-east-1", "colour = blue"}, code: 2, text: `"colour"`},
+		"UnknownName":      {file: []string{"region = us-east-1", "colour = blue"}, code: 2, text: `:2: unknown setting "colour"`},
+		"MisspelledName":   {file: []string{"listn = 127.0.0.1:0"}, code: 2, text: `unknown setting "listn", did you mean "listen"?`},
+		"NameTwice":        {file: []string{"drain = 1s", "drain = 2s"}, code: 2, text: ":2: "},
+		"EmptyData":        {args: []string{"--data="}, code: 2, text: "--data is empty"},
+		"WrongRegion":      {args: []string{"--region", "Narnia"}, code: 2, text: "--region"},
+		"WrongDebugListen": {args: []string{"--debug-listen", "6060"}, code: 2, text: "--debug-listen"},
 		"NameOfFlag":       {file: []string{"--account = 1"}, code: 2, text: `"--account"`},
-		"NoEquals":         {file: []string{"# one", "account"}, code: 2, text: "line 2"},
+		"NoEquals":         {file: []string{"# one", "account"}, code: 2, text: ":2: not of the form"},
 		"WrongSize":        {file: []string{"cache = much"}, code: 2, text: "much"},
 		"WrongDuration":    {file: []string{"drain = soon"}, code: 2, text: "soon"},
 		"WrongChoice":      {file: []string{"warehouse = oracle"}, code: 2, text: "warehouse"},
@@ -130,7 +138,7 @@ func testWrongSettings(t *testing.T) {
 		"WrongHeadCache":   {file: []string{"head-cache = 1GiB"}, code: 2, text: "--head-cache"},
 		"ConfigInFile":     {file: []string{"config = another"}, code: 2, text: "cannot name another"},
 		"ConfigNoFile":     {env: "TRIBUTARY_CONFIG=/nowhere/settings", code: 2, text: "/nowhere/settings"},
-		"WrongListen":      {args: []string{"--listen", "nowhere:port:1"}, code: 1, text: "nowhere:port:1"},
+		"WrongListen":      {args: []string{"--listen", "nowhere:port:1"}, code: 2, text: "nowhere:port:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(t.TempDir(), "data")}, c.args...)

@@ -58,7 +58,7 @@ func testPortTaken(t *testing.T) {
 	s := startServer(t)
 	data := filepath.Join(t.TempDir(), "data")
 	r := s.run("serve", "--listen", strings.TrimPrefix(s.url, "http://"), "--data", data)
-	if r.code != 1 || !strings.Contains(r.stderr, "address already in use") {
+	if r.code != 1 || !strings.Contains(r.stderr, "is in use: choose another with --listen") {
 		t.Errorf("%v", r)
 	}
 	if _, err := os.Stat(data); !errors.Is(err, os.ErrNotExist) {
@@ -221,6 +221,9 @@ func testInterrupt(t *testing.T) {
 	if code := s.await(20 * time.Second); code != 0 {
 		t.Errorf("exit code %d after an interrupt", code)
 	}
+	if log := s.stderr.String(); !strings.HasSuffix(log, "msg=stopped\n") {
+		t.Errorf("the log ends otherwise:\n%s", log)
+	}
 }
 
 // testRestart uses after a stop, and after a crash, all that was issued before.
@@ -354,7 +357,7 @@ func testNewKey(t *testing.T) {
 	s := startServer(t)
 	old := s.developer()
 	create := []string{"access-key", "create", "--data", s.data}
-	if r := s.run(create...); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "is another server using it?") {
+	if r := s.run(create...); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "is another server using it? stop the server first") {
 		t.Errorf("beside a server: %v", r)
 	}
 	s.stop()

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 
+	"tributary"
 	"tributary/awswire"
 )
 
@@ -17,6 +21,12 @@ type accessKeyCreateCmd struct {
 	Data          string `default:"data" help:"Data folder of the server, which must be stopped." placeholder:"DIR"`
 	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder." placeholder:"FILE"`
 	Region        string `default:"us-east-1" help:"Region to print with the key."`
+	Write         bool   `help:"Write the key to the file credentials of the data folder, which must not be there, instead of printing it."`
+}
+
+// Validate refuses what cannot work.
+func (c *accessKeyCreateCmd) Validate() error {
+	return cmp.Or(checkData(c.Data), checkRegions("--region", c.Region))
 }
 
 // Help says what to do with it.
@@ -24,13 +34,19 @@ func (*accessKeyCreateCmd) Help() string {
 	return `The way back in when no access key is known any more. Prints the key in the
 format of AWS shared credentials, ready for a file:
 
-  tributary access-key create --data data > credentials`
+  tributary access-key create --data data > credentials
+
+With --write it goes to where the server's own first key was.`
 }
 
 // Run opens the store, as serve does, and makes a key.
 func (c *accessKeyCreateCmd) Run(e *env) (err error) {
-	if _, err := os.Stat(filepath.Join(c.Data, "store")); err != nil {
+	if _, err := os.Stat(filepath.Join(c.Data, "store")); errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("there is no store to make a key for; say --data DIR of the server: %w", err)
+	}
+	path := filepath.Join(c.Data, credentialsName)
+	if _, err := os.Lstat(path); c.Write && err == nil {
+		return fmt.Errorf("%s is there already: move it away, or leave --write out to print the key", path)
 	}
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	s := &server{cfg: &serveCmd{Data: c.Data, MasterKeyFile: c.MasterKeyFile, MinFree: "0", Region: c.Region}, log: log, fail: make(chan error, 1)}
@@ -40,7 +56,7 @@ func (c *accessKeyCreateCmd) Run(e *env) (err error) {
 		}
 	}()
 	if err := s.openStore(e.ctx); err != nil {
-		return err
+		return stopFirst(err)
 	}
 	if err := s.openAuth(e.ctx); err != nil {
 		return err
@@ -49,6 +65,22 @@ func (c *accessKeyCreateCmd) Run(e *env) (err error) {
 	if key, err = s.auth.NewAccessKey(e.ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(e.stdout, credentialsText(key, c.Region))
+	if !c.Write {
+		_, err = fmt.Fprint(e.stdout, credentialsText(key, c.Region))
+		return err
+	}
+	if err = writeSecret(path, credentialsText(key, c.Region)); err == nil {
+		_, _ = fmt.Fprintf(e.stderr, "the access key %s is in %s\n", key.AccessKeyID, path)
+	}
+	return err
+}
+
+// stopFirst says what to do about a store that cannot be opened because it is
+// in use, rather than for its files.
+func stopFirst(err error) error {
+	var path *fs.PathError
+	if tributary.KindOf(err) == tributary.Unavailable && !errors.As(err, &path) {
+		return fmt.Errorf("%w stop the server first", err)
+	}
 	return err
 }

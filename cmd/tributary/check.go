@@ -1,13 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"os"
 	"regexp"
+	"strconv"
 )
 
-var accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
+var (
+	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
+	regionPattern  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+)
 
 // Validate refuses settings that cannot work. Kong calls it, so that they are
 // a wrong command line.
@@ -16,19 +23,56 @@ func (c *serveCmd) Validate() error {
 		return fmt.Errorf("--account is %q, it must be 12 digits", c.Account)
 	}
 	const mostShards = 1024
-	if c.Shards < 1 || c.Shards > mostShards {
-		return fmt.Errorf("--shards is %d, it must be between 1 and %d", c.Shards, mostShards)
+	if c.Shards != nil && (*c.Shards < 1 || *c.Shards > mostShards) {
+		return fmt.Errorf("--shards is %d, it must be between 1 and %d", *c.Shards, mostShards)
 	}
 	if c.Drain < 0 {
 		return fmt.Errorf("--drain is %v, it must not be negative", c.Drain)
 	}
-	if _, err := minFree(c.MinFree, 0); err != nil {
-		return err
+	_, err := minFree(c.MinFree, 0)
+	return cmp.Or(err, c.checkPlaces(), checkRegions("--regions", c.Regions...), c.checkSizes())
+}
+
+func (c *serveCmd) checkPlaces() error {
+	err := cmp.Or(checkListen("--listen", c.Listen), checkData(c.Data), checkRegions("--region", c.Region), checkPublicURL(c.PublicURL))
+	if err == nil && c.DebugListen != "" {
+		err = checkListen("--debug-listen", c.DebugListen)
 	}
-	if err := checkPublicURL(c.PublicURL); err != nil {
-		return err
+	return err
+}
+
+// checkListen wants an address to listen on. Without a host it is every one of
+// the machine.
+func checkListen(flag, text string) error {
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	return c.checkSizes()
+	if err != nil {
+		return fmt.Errorf("%s is %q, it must be HOST:PORT", flag, text)
+	}
+	return nil
+}
+
+// checkData refuses a data folder that can be none. It need not be there yet.
+func checkData(path string) error {
+	if path == "" {
+		return errors.New("--data is empty, it must be a folder")
+	}
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return fmt.Errorf("--data %s is a file, it must be a folder", path)
+	}
+	return nil
+}
+
+// checkRegions wants AWS's form of regions, which clients take ids apart by.
+func checkRegions(flag string, regions ...string) error {
+	for _, r := range regions {
+		if !regionPattern.MatchString(r) {
+			return fmt.Errorf("%s is %q, it must be of the form us-east-1", flag, r)
+		}
+	}
+	return nil
 }
 
 func (c *serveCmd) checkSizes() error {
@@ -66,12 +110,14 @@ func checkPublicURL(text string) error {
 	if text == "" {
 		return nil
 	}
-	u, err := url.Parse(text)
-	if err == nil && (u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "") {
-		err = errors.New("it has another form")
-	}
-	if err != nil {
+	if !isServerURL(text) {
 		return fmt.Errorf("--public-url is %q, it must be like https://sync.example.org: http or https, a host, and no path", text)
 	}
 	return nil
+}
+
+func isServerURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil &&
+		(u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == ""
 }

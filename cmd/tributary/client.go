@@ -3,13 +3,16 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,10 +24,23 @@ import (
 
 // serverFlags say which server a command talks to, and as whom.
 type serverFlags struct {
-	Server      string `default:"http://127.0.0.1:8080" help:"Address of the server." placeholder:"URL"`
+	Server      string `default:"http://127.0.0.1:8080" fallback:"AWS_ENDPOINT_URL" help:"Address of the server." placeholder:"URL"`
 	Data        string `help:"Data folder of the server, for the developer key in its file credentials. Default: data." placeholder:"DIR"`
 	Credentials string `help:"File with a developer key, in the format of AWS shared credentials. Default: that of --data if it is set, else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else AWS_SHARED_CREDENTIALS_FILE, else data/credentials." placeholder:"FILE"`
 	Region      string `default:"us-east-1" help:"Region to sign for."`
+}
+
+// Validate refuses what cannot work. Kong calls it for each command that has
+// these flags.
+func (f *serverFlags) Validate() error {
+	if !isServerURL(f.Server) {
+		return fmt.Errorf("--server is %q, --server must be http://HOST:PORT", f.Server)
+	}
+	err := checkRegions("--region", f.Region)
+	if f.Data != "" {
+		err = cmp.Or(err, checkData(f.Data))
+	}
+	return err
 }
 
 // key finds the developer key. What was said for tributary beats what was said
@@ -109,7 +125,10 @@ func (f *serverFlags) call(ctx context.Context, lookup func(string) (string, boo
 	awswire.Sign(r, body, key, f.Region, api.Name, time.Now())
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return fmt.Errorf("%w (is the server running?)", err)
+		if u := (*url.Error)(nil); errors.As(err, &u) {
+			err = u.Err // without the operation's path
+		}
+		return fmt.Errorf("%s cannot be reached: %w (is the server running?)", f.Server, err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(answer.Body)
@@ -117,20 +136,31 @@ func (f *serverFlags) call(ctx context.Context, lookup func(string) (string, boo
 		return err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return serverError(answer, text)
+		return f.serverError(answer, text, key.AccessKeyID)
 	}
-	return json.Unmarshal(text, out)
+	if err := json.Unmarshal(text, out); err != nil {
+		return fmt.Errorf("the answer of %s cannot be read: %w", f.Server, err)
+	}
+	return nil
 }
 
-func serverError(answer *http.Response, text []byte) error {
+// notKnown are the errors of a server that the key, or the signature made with
+// it, is nothing to: perhaps it is not the one that was meant.
+var notKnown = []string{"UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException", "MissingAuthenticationTokenException"}
+
+func (f *serverFlags) serverError(answer *http.Response, text []byte, keyID string) error {
+	code := answer.Header.Get("X-Amzn-Errortype")
+	if code == "" {
+		return fmt.Errorf("%s answers %s: is it a tributary server?", f.Server, answer.Status)
+	}
 	var said struct {
 		Message string `json:"message"`
 	}
 	if err := json.Unmarshal(text, &said); err != nil || said.Message == "" {
 		said.Message = answer.Status
 	}
-	if code := answer.Header.Get("X-Amzn-Errortype"); code != "" {
-		return fmt.Errorf("%s: %s", code, said.Message)
+	if slices.Contains(notKnown, code) {
+		return fmt.Errorf("%s: %s (from %s, with the access key %s)", code, said.Message, f.Server, keyID)
 	}
-	return errors.New(said.Message)
+	return fmt.Errorf("%s: %s", code, said.Message)
 }

@@ -22,13 +22,17 @@ import (
 func tool(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(t.Context(), args, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &out, &errs)
+	var environ []string
+	for name, value := range env {
+		environ = append(environ, name+"="+value)
+	}
+	code = run(t.Context(), args, environ, &out, &errs)
 	return code, out.String(), errs.String()
 }
 
 // usualSettings are those of a server that listens on a free port.
 func usualSettings(data string) serveCmd {
-	return serveCmd{Listen: "127.0.0.1:0", Data: data, Region: "us-east-1", Account: "000000000000", Shards: 2, MinFree: "0",
+	return serveCmd{Listen: "127.0.0.1:0", Data: data, Region: "us-east-1", Account: "000000000000", Shards: new(2), MinFree: "0",
 		Warehouse: "duckdb", WarehouseMemory: 256 << 20, StreamInlineLimit: 50 << 10, Cache: 64 << 20, MemTable: 64 << 20, HeadCache: 32 << 20,
 		MemoryLimit: 1 << 30, Drain: time.Second}
 }
@@ -72,7 +76,25 @@ func TestCommandLine(t *testing.T) {
 		{"Version", []string{"version"}, 0, "tributary " + version},
 		{"Help", []string{"--help"}, 0, "serve"},
 		{"Unknown", []string{"serve", "--nothing"}, 2, "unknown flag --nothing"},
-		{"NoCommand", nil, 2, "expected one of"},
+		{"VersionFlag", []string{"--version"}, 0, "tributary " + version},
+		{"HelpCommand", []string{"help"}, 0, "access-key create"},
+		{"HelpOfCommand", []string{"help", "query"}, 0, "--max-rows"},
+		{"HelpOfNothing", []string{"help", "nothing"}, 2, "unexpected argument nothing"},
+		{"HelpNames", []string{"serve", "--help"}, 0, "on ($TRIBUTARY_LISTEN,"},
+		{"HelpFallback", []string{"query", "--help"}, 0, "$AWS_ENDPOINT_URL"},
+		{"NoCommand", nil, 2, `"access-key", "bench", "version"` + "\n"},
+		{"NoQuotes", []string{"query", "SELECT", "1"}, 2, `tributary query "SELECT 1"`},
+		{"MaxRows", []string{"query", "--max-rows", "0", "SELECT 1"}, 2, "--max-rows is 0"},
+		{"ServerScheme", []string{"query", "--server", "localhost:8080", "SELECT 1"}, 2, "--server must be http://HOST:PORT"},
+		{"Listen", []string{"serve", "--listen", "8099"}, 2, `--listen is "8099", it must be HOST:PORT`},
+		{"ListenPort", []string{"serve", "--listen", "127.0.0.1:65536"}, 2, "must be HOST:PORT"},
+		{"DebugListen", []string{"serve", "--debug-listen", "6060"}, 2, `--debug-listen is "6060"`},
+		{"Region", []string{"serve", "--region", "Narnia"}, 2, `--region is "Narnia"`},
+		{"Regions", []string{"serve", "--regions", "us-gov-west-1,us_east_1"}, 2, `--regions is "us_east_1"`},
+		{"RegionOfClient", []string{"pool", "show", "--region", "mars", "id"}, 2, `--region is "mars"`},
+		{"DataEmpty", []string{"serve", "--data="}, 2, "--data is empty"},
+		{"DataFile", []string{"serve", "--data", "main.go"}, 2, "--data main.go is a file, it must be a folder"},
+		{"DataFileOfKey", []string{"access-key", "create", "--data", "main.go"}, 2, "--data main.go is a file"},
 		{"Size", []string{"serve", "--cache", "12MB"}, 2, "is no size"},
 		{"Account", []string{"serve", "--account", "12"}, 2, "12 digits"},
 		{"Shards", []string{"serve", "--shards", "0"}, 2, "--shards is 0"},
@@ -90,7 +112,7 @@ func TestCommandLine(t *testing.T) {
 		{"URLHost", []string{"serve", "--public-url", "http://:80"}, 2, "a host"},
 		{"URLPath", []string{"serve", "--public-url", "https://example.org/sync"}, 2, "no path"},
 		{"URLQuery", []string{"serve", "--public-url", "https://example.org/?a=b"}, 2, "no path"},
-		{"NoServer", []string{"query", "--server", "http://127.0.0.1:1", "--credentials", credentialsFile(t), "SELECT 1"}, 1, "is the server running?"},
+		{"NoServer", []string{"query", "--server", "http://127.0.0.1:1", "--credentials", credentialsFile(t), "SELECT 1"}, 1, "http://127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused (is the server running?)"},
 		{"NoKey", []string{"query", "--data", t.TempDir(), "SELECT 1"}, 1, "no developer key in"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -155,13 +177,85 @@ func TestSettings(t *testing.T) {
 	if code, _, stderr := tool(t, nil, args...); code != 2 || !strings.Contains(stderr, "cannot name another") {
 		t.Errorf("a file that names a file: %d %s", code, stderr)
 	}
-	write("acount = 1\n")
-	if code, _, stderr := tool(t, nil, args...); code != 2 || !strings.Contains(stderr, `"acount"`) {
-		t.Errorf("an unknown name: %d %s", code, stderr)
+	for text, want := range map[string]string{
+		"acount = 1\n":                   file + `:1: unknown setting "acount", did you mean "account"?`,
+		"region = us-east-1\ncolour=1\n": file + `:2: unknown setting "colour"` + "\n",
+		"account 1\n":                    file + `:1: not of the form name = value: "account 1"`,
+		"drain = 1s\n\ndrain = 2s\n":     file + `:3: "drain" is set already, in line 1`,
+		"\naccount = 12\n":               "it must be 12 digits (from " + file + ":2)",
+		"cache = much\n":                 "(from " + file + ":1)",
+	} {
+		write(text)
+		if code, _, stderr := tool(t, nil, args...); code != 2 || !strings.Contains(stderr, want) {
+			t.Errorf("%q: %d %s", text, code, stderr)
+		}
 	}
-	write("account 1\n")
-	if code, _, stderr := tool(t, nil, args...); code != 2 || !strings.Contains(stderr, "line 1") {
-		t.Errorf("a broken line: %d %s", code, stderr)
+}
+
+// TestVariables: what is wrong in the environment names its variable.
+func TestVariables(t *testing.T) {
+	for _, c := range []struct {
+		name, value string
+		args        []string
+		says        string
+	}{
+		{"TRIBUTARY_ACCOUNT", "12", []string{"serve"}, "12 digits (from TRIBUTARY_ACCOUNT)"},
+		{"TRIBUTARY_DATA", "", []string{"serve"}, "--data is empty, it must be a folder (from TRIBUTARY_DATA)"},
+		{"AWS_ENDPOINT_URL", "sync", []string{"query", "SELECT 1"}, "must be http://HOST:PORT (from AWS_ENDPOINT_URL)"},
+	} {
+		if code, _, stderr := tool(t, map[string]string{c.name: c.value}, c.args...); code != 2 || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s=%s: %d %s", c.name, c.value, code, stderr)
+		}
+	}
+	// A master key that is not there ends the start after the warnings.
+	env := map[string]string{"TRIBUTARY_LISTN": "x", "TRIBUTARY_VERSION": "1.2", "TRIBUTARY_MASTER_KEY_FILE": "/nowhere", "TRIBUTARY_LISTEN": "127.0.0.1:0"}
+	_, _, stderr := tool(t, env, "serve", "--data", t.TempDir(), "--warehouse", "none")
+	if !strings.Contains(stderr, "tributary: TRIBUTARY_LISTN is no setting, did you mean TRIBUTARY_LISTEN?\n") ||
+		!strings.Contains(stderr, "TRIBUTARY_VERSION is no setting\n") || strings.Contains(stderr, "FILE is no") {
+		t.Errorf("unknown variables: %s", stderr)
+	}
+}
+
+// TestWhichServer: a flag beats our variable, which beats that of AWS's clients.
+func TestWhichServer(t *testing.T) {
+	env := map[string]string{"TRIBUTARY_SERVER": "http://127.0.0.1:2", "AWS_ENDPOINT_URL": "http://127.0.0.1:3"}
+	for _, c := range []struct{ flag, drop, want string }{
+		{"--server=http://127.0.0.1:1", "", "http://127.0.0.1:1"},
+		{"", "", "http://127.0.0.1:2"},
+		{"", "TRIBUTARY_SERVER", "http://127.0.0.1:3"},
+	} {
+		delete(env, c.drop)
+		args := []string{"query", "--credentials", credentialsFile(t), "SELECT 1"}
+		if c.flag != "" {
+			args = append(args, c.flag)
+		}
+		if code, _, stderr := tool(t, env, args...); code != 1 || !strings.Contains(stderr, c.want+" cannot be reached") {
+			t.Errorf("%v: %d %s", c, code, stderr)
+		}
+	}
+}
+
+// TestWrongServer: an error of a server that does not know the key names it.
+func TestWrongServer(t *testing.T) {
+	s := startServer(t, func(c *serveCmd) { c.Warehouse = "none" })
+	_, _, stderr := tool(t, nil, "query", "--server", s.url(), "--credentials", credentialsFile(t), "SELECT 1")
+	if !strings.Contains(stderr, "UnrecognizedClientException") || !strings.Contains(stderr, "(from "+s.url()+", with the access key AKIA)") {
+		t.Error(stderr)
+	}
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	_, _, stderr = tool(t, nil, "query", "--server", other.URL, "--credentials", credentialsFile(t), "SELECT 1")
+	if !strings.Contains(stderr, other.URL+" answers 404 Not Found: is it a tributary server?") {
+		t.Error(stderr)
+	}
+}
+
+func TestDidYouMean(t *testing.T) {
+	known := []string{"listen", "region", "regions", "data"}
+	for name, want := range map[string]string{"listn": ", did you mean listen?", "regio": ", did you mean region?", "Data": ", did you mean data?", "colour": "", "": ""} {
+		if have := didYouMean(name, known, "%s"); have != want {
+			t.Errorf("%s%s, want %q", name, have, want)
+		}
 	}
 }
 
@@ -272,6 +366,13 @@ func TestPrintTable(t *testing.T) {
 		var out bytes.Buffer
 		if err := printTable(&out, rows, format); err != nil || out.String() != want {
 			t.Errorf("%s: %q, %v, want %q", format, out.String(), err, want)
+		}
+	}
+	long := &table{Columns: []string{"a"}, Rows: [][]jsontext.Value{{jsontext.Value(`"` + strings.Repeat("é", 61) + `"`)}}}
+	for format, want := range map[string]string{"table": "a\n" + strings.Repeat("é", 59) + "…\n", "csv": "a\n" + strings.Repeat("é", 61) + "\n"} {
+		var out bytes.Buffer
+		if err := printTable(&out, long, format); err != nil || out.String() != want {
+			t.Errorf("a long value as %s: %q, %v", format, out.String(), err)
 		}
 	}
 	var out bytes.Buffer

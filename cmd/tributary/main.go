@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -21,7 +23,7 @@ func main() {
 		<-ctx.Done()
 		stop() // from now on a second signal ends the process at once
 	}()
-	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
 // commands is the command line. A field's tags are its help text.
@@ -33,6 +35,8 @@ type commands struct {
 	AccessKey accessKeyCmd    `cmd:"" help:"Create a developer's access key while the server is stopped."`
 	Bench     benchCmd        `cmd:"" help:"Measure the server's speed."`
 	Version   versionCmd      `cmd:"" help:"Print the version."`
+
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 // env is what a command may use of the world.
@@ -48,7 +52,7 @@ type exit int
 
 // run runs the command line and gives the exit code: 0, 1 for a failure, 2 for
 // a command line that is wrong.
-func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) (code int) {
+func run(ctx context.Context, args []string, environ []string, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		if p := recover(); p != nil {
 			e, ok := p.(exit)
@@ -58,38 +62,75 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 			code = int(e)
 		}
 	}()
-	var c commands
-	parser, err := kong.New(&c,
-		kong.Name("tributary"),
-		kong.Description("User data sync with the wire of Amazon Cognito Sync, a change stream, and its warehouse.\n\nEvery setting is a flag, an environment variable TRIBUTARY_... and a line of the --config file."),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Configuration(settingsFile(lookup)),
-		kong.Resolvers(environment(lookup)),
-	)
+	complain := func(err error, more string) { _, _ = fmt.Fprintf(stderr, "tributary: %v\n%s", err, more) }
+	s := newSettings(environ)
+	parser := newParser(s, stdout, stderr)
+	k, err := parser.Parse(s.withConfig(withHelp(args)))
 	if err != nil {
-		panic(err) // the command line's own declaration is wrong
-	}
-	k, err := parser.Parse(withConfig(args, lookup))
-	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "tributary: %v\n(see tributary --help)\n", err)
+		complain(s.origin(wholeList(err, parser.Model)), "(see tributary --help)\n")
 		return 2
 	}
-	if err := k.Run(&env{ctx: ctx, lookup: lookup, stdout: stdout, stderr: stderr}); err != nil {
-		_, _ = fmt.Fprintf(stderr, "tributary: %v\n", err)
+	if k.Command() == "serve" {
+		for _, text := range s.unknownVariables(parser.Model) {
+			complain(errors.New(text), "")
+		}
+	}
+	if err := k.Run(&env{ctx: ctx, lookup: s.lookup, stdout: stdout, stderr: stderr}); err != nil {
+		complain(err, "")
 		return 1
 	}
 	return 0
 }
 
-// withConfig adds the settings file that the environment names. Kong reads the
-// file before it asks the environment for any flag.
-func withConfig(args []string, lookup func(string) (string, bool)) []string {
-	file, _ := lookup("TRIBUTARY_CONFIG")
-	named := func(arg string) bool { return arg == "--"+configName || strings.HasPrefix(arg, "--"+configName+"=") }
-	if file == "" || slices.ContainsFunc(args, named) {
-		return args
+func newParser(s *settings, stdout, stderr io.Writer) *kong.Kong {
+	parser, err := kong.New(new(commands),
+		kong.Name("tributary"),
+		kong.Description("User data sync with the wire of Amazon Cognito Sync, a change stream, and its warehouse.\n\nEvery setting is a flag, an environment variable (its name is beside the flag) and a line of the --config file."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ValueFormatter(helpText),
+		kong.Vars{"version": versionText()},
+		kong.Configuration(s.file),
+		kong.Resolvers(s.environment()),
+	)
+	if err != nil {
+		panic(err) // the command line's own declaration is wrong
 	}
-	return append([]string{"--" + configName, file}, args...)
+	return parser
+}
+
+// helpText is a flag's help with its other spellings and its default.
+func helpText(v *kong.Value) string {
+	if v.Flag == nil || slices.Contains(notSettings, v.Name) {
+		return v.Help
+	}
+	notes := []string{"$" + variable(v.Name)}
+	if fallback := v.Tag.Get("fallback"); fallback != "" {
+		notes = append(notes, "$"+fallback)
+	}
+	if v.HasDefault {
+		notes = append(notes, "default: "+v.Default)
+	}
+	return strings.TrimSuffix(v.Help, ".") + " (" + strings.Join(notes, ", ") + ")."
+}
+
+// withHelp lets "help serve" say "serve --help".
+func withHelp(args []string) []string {
+	if len(args) > 0 && args[0] == "help" {
+		return append(slices.Clone(args[1:]), "--help")
+	}
+	return args
+}
+
+// wholeList names all commands where kong names the first ones.
+func wholeList(err error, app *kong.Application) error {
+	if !strings.HasPrefix(err.Error(), "expected one of") || !strings.HasSuffix(err.Error(), "...") {
+		return err
+	}
+	var names []string
+	for _, c := range app.Children {
+		names = append(names, strconv.Quote(c.Name))
+	}
+	return fmt.Errorf("expected one of %s", strings.Join(names, ", "))
 }

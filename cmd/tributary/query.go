@@ -15,18 +15,38 @@ type queryCmd struct {
 	Format  string `enum:"table,csv,json" default:"table" help:"table, csv or json."`
 	MaxRows int    `default:"10000" help:"Rows to print at most."`
 	Timeout int    `default:"30" help:"Seconds that the query may take."`
-	SQL     string `arg:"" name:"sql" help:"One SELECT, for example: SELECT * FROM cognito_current_state"`
+
+	SQL []string `arg:"" name:"sql" help:"One SELECT, in quotes, for example: \"SELECT * FROM cognito_current_state\""`
 }
 
 // Help says what a result may not be.
 func (*queryCmd) Help() string {
-	return `A result is cut after --max-rows, or before its values would be larger than
+	return `The tables are cognito_current_state, a row for each record as it is now, and
+cognito_raw_data, a row for each change.
+
+A table shows the begin of long values; csv and json show the whole.
+
+A result is cut after --max-rows, or before its values would be larger than
 32 MiB. A message on stderr says so, and for csv and json the exit code is 1.`
+}
+
+// Validate refuses what cannot work.
+func (c *queryCmd) Validate() error {
+	if len(c.SQL) != 1 {
+		return fmt.Errorf("the statement must be one argument, there are %d: put it in quotes, as in: tributary query %q", len(c.SQL), strings.Join(c.SQL, " "))
+	}
+	if c.MaxRows < 1 {
+		return fmt.Errorf("--max-rows is %d, it must be at least 1", c.MaxRows)
+	}
+	if c.Timeout < 1 {
+		return fmt.Errorf("--timeout is %d, it must be at least 1", c.Timeout)
+	}
+	return c.serverFlags.Validate()
 }
 
 // Run sends the query and prints its rows.
 func (c *queryCmd) Run(e *env) error {
-	in := map[string]any{"SQL": c.SQL, "MaxRows": c.MaxRows, "TimeoutSeconds": c.Timeout}
+	in := map[string]any{"SQL": c.SQL[0], "MaxRows": c.MaxRows, "TimeoutSeconds": c.Timeout}
 	var t table
 	if err := c.call(e.ctx, e.lookup, "POST", "query", in, &t); err != nil {
 		return err
@@ -72,7 +92,7 @@ func printTable(w io.Writer, t *table, format string) error {
 	for _, row := range t.Rows {
 		cells := make([]string, len(row))
 		for i, v := range row {
-			cells[i] = printable(cell(v, "NULL"))
+			cells[i] = shorten(printable(cell(v, "NULL")))
 		}
 		_, _ = fmt.Fprintln(tab, strings.Join(cells, "\t"))
 	}
@@ -87,6 +107,15 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// shorten keeps a table's columns on the screen.
+func shorten(s string) string {
+	const most = 60
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
 }
 
 // cell is a value as text.

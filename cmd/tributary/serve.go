@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"tributary"
@@ -36,12 +37,12 @@ type serveCmd struct {
 	PublicURL string `help:"URL by which readers reach the server, for links. Default: the listen address." placeholder:"URL"`
 
 	Region  string   `default:"us-east-1" help:"Region of new pools."`
-	Regions []string `help:"Regions that requests may be signed for. Default: any." placeholder:"REGION,..."`
+	Regions []string `help:"Regions that requests may be signed for. Default: any." placeholder:"REGION"`
 	Account string   `default:"000000000000" help:"The developers' account: 12 digits."`
 
 	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder, created at the first start." placeholder:"FILE"`
-	Shards        int    `default:"4" help:"Shards of the default log. Counts when the store is created."`
-	MinFree       string `default:"auto" help:"Free space of the disk below which writes are refused: a size or a percentage. auto: 1GiB or 5%%, whichever is less." placeholder:"SIZE"`
+	Shards        *int   `help:"Shards of the default log. Counts when the store is created. Default: 4." placeholder:"N"`
+	MinFree       string `default:"auto" help:"Free space of the disk below which writes are refused: a size or a percentage. auto: 1GiB or 5%, whichever is less." placeholder:"SIZE"`
 
 	Warehouse       string   `enum:"duckdb,none" default:"duckdb" help:"Where the changes are kept for queries: duckdb or none."`
 	WarehouseMemory byteSize `default:"512MiB" help:"Memory that the warehouse may use." placeholder:"SIZE"`
@@ -75,6 +76,7 @@ type server struct {
 	fail chan error // the store has failed: stop
 
 	listener  net.Listener
+	debug     net.Listener // nil: no profiling pages
 	sealer    *tributary.Sealer
 	store     *pebblestore.Store
 	auth      *auth.Auth
@@ -91,7 +93,7 @@ type server struct {
 // if a later step fails.
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
-	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.openStore, s.openAuth, s.openWarehouse, s.buildFronts, s.buildPumps} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.openAuth, s.openWarehouse, s.buildFronts, s.buildPumps} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -109,13 +111,32 @@ func (s *server) limitMemory(context.Context) error {
 }
 
 func (s *server) listen(ctx context.Context) (err error) {
-	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+	if s.listener, err = listenOn(ctx, "--listen", s.cfg.Listen); err != nil {
 		return err
 	}
 	if _, every := s.address(); every && s.cfg.PublicURL == "" {
 		s.log.Warn("links in stream records work on this machine only: --public-url is not set", "links", s.url())
 	}
 	return nil
+}
+
+func (s *server) listenDebug(ctx context.Context) (err error) {
+	if s.cfg.DebugListen != "" {
+		s.debug, err = listenOn(ctx, "--debug-listen", s.cfg.DebugListen)
+	}
+	return err
+}
+
+// listenOn listens on the address that a flag names.
+func listenOn(ctx context.Context, flag, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	switch _, port, _ := net.SplitHostPort(address); {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("port %s is in use: choose another with %s", port, flag)
+	case err != nil:
+		return nil, fmt.Errorf("%s %s: %w", flag, address, err)
+	}
+	return l, nil
 }
 
 // address is where clients on this machine reach the server, and whether it
@@ -133,7 +154,7 @@ func (s *server) url() string {
 	return "http://" + address
 }
 
-func (s *server) openStore(context.Context) error {
+func (s *server) openStore(ctx context.Context) error {
 	dir := filepath.Join(s.cfg.Data, "store")
 	disk, err := diskSize(dir)
 	if err != nil {
@@ -143,8 +164,12 @@ func (s *server) openStore(context.Context) error {
 	if err != nil {
 		return err
 	}
+	shards := 0 // as many as the store makes by itself
+	if s.cfg.Shards != nil {
+		shards = *s.cfg.Shards
+	}
 	s.store, err = pebblestore.Open(pebblestore.Config{
-		Dir: dir, Shards: s.cfg.Shards, MinFree: least, Log: s.log,
+		Dir: dir, Shards: shards, MinFree: least, Log: s.log,
 		CacheSize: int64(s.cfg.Cache), MemTableSize: int64(s.cfg.MemTable), HeadCacheSize: int64(s.cfg.HeadCache),
 		Failed: func(cause error) {
 			s.log.Error("the store has failed, stopping; a restart goes on at what is durable", "err", cause)
@@ -155,7 +180,28 @@ func (s *server) openStore(context.Context) error {
 		},
 	})
 	if tributary.KindOf(err) == tributary.Unavailable {
-		return errors.New(tributary.Message(err))
+		return said{err}
+	}
+	if err == nil && shards > 0 {
+		err = s.compareShards(ctx, shards)
+	}
+	return err
+}
+
+// said is an error whose message for people says it all.
+type said struct{ error }
+
+func (e said) Error() string { return tributary.Message(e.error) }
+
+func (e said) Unwrap() error { return e.error }
+
+// compareShards says so if the default log has another number of shards than
+// was asked for: it was made with it.
+func (s *server) compareShards(ctx context.Context, asked int) error {
+	all, err := s.store.Shards(ctx)
+	have := len(slices.DeleteFunc(all, func(shard tributary.Shard) bool { return shard.Stream != tributary.DefaultStream }))
+	if err == nil && have != asked {
+		s.log.Warn("--shards is used for new stores only: the default log of this one stays as it is", "asked", asked, "shards", have)
 	}
 	return err
 }
@@ -312,17 +358,20 @@ func (s *server) run(ctx context.Context) error {
 	}
 	stop()
 	running.Wait()
-	return errors.Join(err, s.close())
+	if err = errors.Join(err, s.close()); err == nil {
+		s.log.Info("stopped")
+	}
+	return err
 }
 
 func (s *server) serveDebug(ctx context.Context) {
-	if s.cfg.DebugListen == "" {
+	if s.debug == nil {
 		return
 	}
-	h := &http.Server{Addr: s.cfg.DebugListen, Handler: ops.Profiling(), ReadHeaderTimeout: 10 * time.Second}
+	h := &http.Server{Handler: ops.Profiling(), ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { _ = h.Close() })
 	go func() {
-		if err := h.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		if err := h.Serve(s.debug); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("profiling pages are not served", "err", err)
 		}
 	}()
@@ -339,6 +388,9 @@ func (s *server) close() error {
 	}
 	if s.listener != nil {
 		_ = s.listener.Close() // a second time, most often
+	}
+	if s.debug != nil {
+		_ = s.debug.Close()
 	}
 	return err
 }

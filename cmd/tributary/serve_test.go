@@ -45,6 +45,54 @@ func TestListenEverywhere(t *testing.T) {
 	}
 }
 
+// TestPortInUse: a start without its ports ends with what to do about it.
+func TestPortInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	taken := l.Addr().String()
+	_, port, _ := net.SplitHostPort(taken)
+	for flag, edit := range map[string]func(*serveCmd){
+		"--listen":       func(c *serveCmd) { c.Listen = taken },
+		"--debug-listen": func(c *serveCmd) { c.DebugListen = taken },
+	} {
+		cfg := usualSettings(t.TempDir())
+		edit(&cfg)
+		want := "port " + port + " is in use: choose another with " + flag
+		if _, err := newServer(t.Context(), &cfg, slog.New(slog.DiscardHandler)); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// TestLogOfARun: another number of shards than the store's is warned of, and
+// the last line of a clean stop says so.
+func TestLogOfARun(t *testing.T) {
+	data := t.TempDir()
+	for _, c := range []struct {
+		shards *int
+		warned bool
+	}{{new(2), false}, {nil, false}, {new(3), true}} {
+		var log bytes.Buffer
+		cfg := usualSettings(data)
+		cfg.Shards, cfg.Warehouse, cfg.DebugListen = c.shards, "none", "127.0.0.1:0"
+		s, err := newServer(t.Context(), &cfg, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if err := s.run(ctx); err != nil {
+			t.Error(err)
+		}
+		if warned := strings.Contains(log.String(), "--shards is used for new stores only"); warned != c.warned || !strings.HasSuffix(log.String(), "msg=stopped\n") {
+			t.Errorf("%v shards: %s", c.shards, log.String())
+		}
+	}
+}
+
 // impatientServer is a server that gives answers a moment to be taken. closed
 // is told of each connection that the server gives up.
 func impatientServer(t *testing.T) (s *server, closed chan struct{}) {

@@ -35,10 +35,13 @@ If it is lost for good, make another one with "openssl rand -hex %d > %s", and a
 		}
 		key := make([]byte, tributary.MasterKeyLength)
 		_, _ = rand.Read(key) // never fails
-		return key, writeSecret(path, hex.EncodeToString(key)+"\n")
+		if err := writeSecret(path, hex.EncodeToString(key)+"\n"); err != nil {
+			return nil, fmt.Errorf("the master key cannot be written: %w", err)
+		}
+		return key, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the master key cannot be read: %w", err)
 	}
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(key) != tributary.MasterKeyLength {
@@ -102,7 +105,10 @@ func diskSize(dir string) (uint64, error) {
 	for ; errors.Is(err, os.ErrNotExist) && dir != filepath.Dir(dir); err = syscall.Statfs(dir, &disk) {
 		dir = filepath.Dir(dir)
 	}
-	return disk.Blocks * uint64(disk.Bsize), err
+	if err != nil {
+		return 0, fmt.Errorf("the data folder %s cannot be used: reading the size of its disk: %w", dir, err)
+	}
+	return disk.Blocks * uint64(disk.Bsize), nil
 }
 
 // minFree reads --min-free: a size, a percentage of the disk, or auto.
@@ -137,7 +143,13 @@ func (s *server) greet(w io.Writer) {
 	default:
 		say("  warehouse    none: %s", tributary.Message(s.missing))
 	}
-	say("  credentials  %s", credentials)
+	_, missing := os.Stat(credentials)
+	switch {
+	case missing != nil:
+		say("  credentials  %s (missing; make a key with \"tributary access-key create --write --data %s\" while the server is stopped)", credentials, s.cfg.Data)
+	default:
+		say("  credentials  %s", credentials)
+	}
 	if s.newKey != nil {
 		say("")
 		say("A developer access key was created. Its secret is shown this once; the file above keeps it.")
@@ -146,7 +158,11 @@ func (s *server) greet(w io.Writer) {
 	}
 	say("")
 	say("Try it with the AWS CLI:")
-	say("  export AWS_SHARED_CREDENTIALS_FILE=%s AWS_ENDPOINT_URL=%s", absolute(credentials), s.url())
+	file := "AWS_SHARED_CREDENTIALS_FILE=" + absolute(credentials) + " "
+	if missing != nil {
+		file = ""
+	}
+	say("  export %sAWS_ENDPOINT_URL=%s", file, s.url())
 	say("  aws cognito-identity create-identity-pool --identity-pool-name demo --allow-unauthenticated-identities")
 	say("  aws cognito-identity list-identity-pools --max-results 10")
 	say("")

@@ -141,8 +141,21 @@ func TestAccessKeyCreate(t *testing.T) {
 	}
 	tryKey(t, data)
 
+	if code, _, stderr := tool(t, nil, append(create, "--write")...); code != 1 || !strings.Contains(stderr, path+" is there already") {
+		t.Errorf("a file in the way: %d %s", code, stderr)
+	}
+	remove(path)
+	greetingOfLostKey(t, data)
+	if code, stdout, stderr := tool(t, nil, append(create, "--write")...); code != 0 || stdout != "" || !strings.Contains(stderr, path) {
+		t.Errorf("written: %d %s%s", code, stdout, stderr)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info, err)
+	}
+	tryKey(t, data)
+
 	remove(filepath.Join(data, "master.key"))
-	if _, err := dataServer(t, data); err == nil || !strings.Contains(err.Error(), "(2 of them)") {
+	if _, err := dataServer(t, data); err == nil || !strings.Contains(err.Error(), "(3 of them)") {
 		t.Errorf("a start without the master key: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(data, "master.key")); err == nil {
@@ -154,6 +167,38 @@ func TestAccessKeyCreate(t *testing.T) {
 	}
 	newKey()
 	tryKey(t, data)
+}
+
+// greetingOfLostKey: a start without the credentials file says how to get one.
+func greetingOfLostKey(t *testing.T, data string) {
+	t.Helper()
+	s, err := dataServer(t, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	s.greet(&said)
+	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(said.String(), `credentials (missing; make a key with "tributary access-key create --write --data `+data+`"`) || strings.Contains(said.String(), "AWS_SHARED_CREDENTIALS_FILE") {
+		t.Errorf("%s", said.String())
+	}
+}
+
+// TestDataNotAllowed: what cannot be read names its path, once.
+func TestDataNotAllowed(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may read everything")
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(data, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err := dataServer(t, data)
+	if err == nil || !strings.Contains(err.Error(), data) || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("%v", err)
+	}
 }
 
 // tryKey uses the key of the credentials file on a server, beside which no
@@ -172,7 +217,7 @@ func tryKey(t *testing.T, data string) {
 	if code, _, stderr := tool(t, nil, "pool", "create", "--server", s.url(), "--data", data, "by a new key"); code != 0 {
 		t.Error(stderr)
 	}
-	if code, _, stderr := tool(t, nil, "access-key", "create", "--data", data); code != 1 || !strings.Contains(stderr, "is another server using it?") {
+	if code, _, stderr := tool(t, nil, "access-key", "create", "--data", data); code != 1 || !strings.Contains(stderr, "stop the server first") {
 		t.Errorf("beside a server: %d %s", code, stderr)
 	}
 	stop()

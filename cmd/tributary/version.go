@@ -13,8 +13,12 @@ type versionCmd struct{}
 
 // Run prints the version.
 func (versionCmd) Run(e *env) error {
-	_, err := fmt.Fprintln(e.stdout, "tributary "+version+commit(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+	_, err := fmt.Fprintln(e.stdout, versionText())
 	return err
+}
+
+func versionText() string {
+	return fmt.Sprintf("tributary %s%s %s %s/%s", version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 func commit() string {
