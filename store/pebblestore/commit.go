@@ -48,13 +48,7 @@ func (s *Store) settle(b *pebble.Batch, log *shardLog, n uint64) error {
 	if s.cfg.faults.earlyWatermark {
 		log.settled(n)
 	}
-	err := b.SyncWait()
-	if err != nil {
-		s.fail(err)
-	}
-	// After a failure nothing more becomes visible, even if this write's own
-	// wait was answered well.
-	if err := s.alive(); err != nil {
+	if err := s.syncWait(b); err != nil {
 		return err
 	}
 	log.settled(n)

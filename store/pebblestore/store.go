@@ -34,10 +34,19 @@ import (
 // another version is not opened.
 const Format = 2
 
-// syncInterval is the least time between two fsyncs of the log. A write after
-// a quiet moment does not wait; under load more writes share an fsync, which
-// costs a third of a sync's CPU time and rewrites the log's last page.
+// syncInterval is the least time between two fsyncs of the log under load: more
+// writes then share one. An fsync costs a third of a sync's CPU time and
+// rewrites the log's last page.
 const syncInterval = 250 * time.Microsecond
+
+// untilSync is how long the next fsync waits. One writer alone, who writes when
+// it has been answered, need not.
+func (s *Store) untilSync() time.Duration {
+	if s.unsynced.Swap(0) < 2 {
+		return 0
+	}
+	return syncInterval
+}
 
 // Config says where and how to open a store. Dir is required.
 type Config struct {
@@ -75,9 +84,10 @@ type Store struct {
 	id   string
 	dead chan struct{} // closed when the store has failed or was closed
 
-	failure atomic.Pointer[tributary.Error]
-	closed  atomic.Bool
-	room    room
+	failure  atomic.Pointer[tributary.Error]
+	closed   atomic.Bool
+	unsynced atomic.Int64 // writes to be synced since the last fsync
+	room     room
 
 	stripes [stripes]stripe
 
@@ -181,7 +191,7 @@ func (s *Store) options(fs vfs.FS) *pebble.Options {
 		L0StopWritesThreshold:       64,
 		Logger:                      pebbleLog{s},
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
-		WALMinSyncInterval:          func() time.Duration { return syncInterval },
+		WALMinSyncInterval:          s.untilSync,
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -436,7 +446,15 @@ func (s *Store) write(b *pebble.Batch) error {
 	if err := s.apply(b); err != nil || s.cfg.faults.dropSync {
 		return err
 	}
-	if err := b.SyncWait(); err != nil {
+	return s.syncWait(b)
+}
+
+// syncWait waits until a batch is on disk. After a failure it gives an error
+// even if this batch's own wait was answered well: nothing more may be shown.
+func (s *Store) syncWait(b *pebble.Batch) error {
+	s.unsynced.Add(1)
+	err := b.SyncWait()
+	if err != nil {
 		s.fail(err)
 	}
 	return s.alive()
