@@ -1,6 +1,10 @@
 package tributary
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // DatasetName names a dataset of an identity.
 type DatasetName string
@@ -142,4 +146,21 @@ func (g *Range) Match(r *Record) bool {
 		return false
 	}
 	return !(g.LiveOnly && r.Removed) && !(g.TombstonesOnly && !r.Removed)
+}
+
+// Select picks the range out of all of a dataset's records.
+func (g *Range) Select(all []Record) []Record {
+	out := make([]Record, 0, len(all))
+	for i := range all {
+		if g.Match(&all[i]) {
+			out = append(out, all[i])
+		}
+	}
+	slices.SortFunc(out, func(a, b Record) int {
+		return cmp.Or(cmp.Compare(a.SyncCount, b.SyncCount), cmp.Compare(a.Key, b.Key))
+	})
+	if g.Limit > 0 && len(out) > g.Limit {
+		out = out[:g.Limit]
+	}
+	return out
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"tributary"
+	"tributary/store/codec"
 )
 
 func noPool(id tributary.PoolID) error {
@@ -184,7 +185,7 @@ func (s *Store) Identities(ctx context.Context, pool tributary.PoolID, above tri
 
 func loginKey(pool tributary.PoolID, l tributary.Login) []byte {
 	// The provider's length keeps its name apart from the user's, whatever they hold.
-	return append(appendText(textKey(tableLogin, string(pool), ""), l.Provider), l.User...)
+	return append(codec.AppendText(textKey(tableLogin, string(pool), ""), l.Provider), l.User...)
 }
 
 // FindLogin tells which identity a login is linked to.

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"tributary"
+	"tributary/store/codec"
 )
 
 const stripes = 256
@@ -33,7 +34,7 @@ const (
 func (d *dataset) cost() int64 {
 	const head, each = 400, 112
 	n := int64(head)
-	for _, list := range [][]tributary.Record{d.records, d.recent.records} {
+	for _, list := range [][]tributary.Record{d.Records, d.recent.records} {
 		for i := range list {
 			n += each + int64(len(list[i].Key)+len(list[i].Value))
 		}
@@ -97,13 +98,13 @@ func (s *Store) dataset(st *stripe, key tributary.DatasetKey) (*dataset, error) 
 		return nil, internal("read dataset", err)
 	}
 	if value == "" {
-		return &dataset{head: tributary.Dataset{Key: key}}, nil
+		return &dataset{Dataset: codec.Dataset{Head: tributary.Dataset{Key: key}}}, nil
 	}
 	d, err := decodeDataset(key, value)
 	if err != nil {
 		return nil, internal("read dataset "+key.String(), err)
 	}
-	d.recent.since = d.head.SyncCount // nothing is known of what came before
+	d.recent.since = d.Head.SyncCount // nothing is known of what came before
 	s.remember(st, d)
 	return d, nil
 }
@@ -113,7 +114,7 @@ func (s *Store) remember(st *stripe, d *dataset) {
 	if most == 0 {
 		most = defaultHeadCache
 	}
-	id := datasetID{d.head.Key.Identity, d.head.Key.Dataset}
+	id := datasetID{d.Head.Key.Identity, d.Head.Key.Dataset}
 	st.forget(id)
 	st.datasets[id] = d
 	st.bytes += d.cost()

@@ -7,11 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"tributary"
+	"tributary/store/codec"
 )
-
-// splitAbove is the size of a dataset's records, in bytes, from which on each
-// has a key of its own. Below it one value for all costs half the time.
-const splitAbove = 4 << 10
 
 var errStale = &tributary.Error{Kind: tributary.Stale, Op: "commit", Msg: "The dataset was changed at the same time"}
 
@@ -69,7 +66,7 @@ func (s *Store) stage(b *pebble.Batch, c *tributary.Change) (*shardLog, uint64, 
 	if err != nil {
 		return nil, 0, err
 	}
-	if who == nil || who.Pool != c.Key.Pool || who.Revision != c.Condition.Identity || d.head.Version != c.Condition.Base {
+	if who == nil || who.Pool != c.Key.Pool || who.Revision != c.Condition.Identity || d.Head.Version != c.Condition.Base {
 		return nil, 0, errStale
 	}
 	s.routing.RLock()
@@ -82,7 +79,7 @@ func (s *Store) stage(b *pebble.Batch, c *tributary.Change) (*shardLog, uint64, 
 	if err != nil {
 		return nil, 0, err
 	}
-	n, err := s.applyChange(b, log, c, nextDataset, who.next(c, d.head.Exists), st)
+	n, err := s.applyChange(b, log, c, nextDataset, who.next(c, d.Head.Exists), st)
 	return log, n, err
 }
 
@@ -126,38 +123,28 @@ func (i *identity) next(c *tributary.Change, existed bool) *identity {
 // nextDataset is the dataset after a change. What has a key of its own is
 // written to the batch; the head is not yet.
 func (s *Store) nextDataset(b *pebble.Batch, d *dataset, c *tributary.Change) (*dataset, error) {
-	next := &dataset{head: c.Next, split: d.split}
-	next.head.Key = d.head.Key
+	next := &dataset{Dataset: codec.Dataset{Head: c.Next, Split: d.Split}}
+	next.Head.Key = d.Head.Key
 	switch {
 	case c.Op == tributary.Remove:
-		next.split = false
-		if d.split {
+		next.Split = false
+		if d.Split {
 			removeAll(b, datasetPrefix(tableRecord, c.Key))
 			removeAll(b, datasetPrefix(tableIndex, c.Key))
 		}
-	case d.split:
+	case d.Split:
 		next.recent = d.recent.then(c)
 		return next, s.writeSplit(b, c)
 	default:
-		next.records = c.Updated(d.records)
-		if size(next.records) > splitAbove {
-			for i := range next.records {
-				writeRecord(b, c.Key, &next.records[i])
+		next.Records = c.Updated(d.Records)
+		if codec.Size(next.Records) > codec.SplitAbove {
+			for i := range next.Records {
+				writeRecord(b, c.Key, &next.Records[i])
 			}
-			next.split, next.records, next.recent.since = true, nil, c.SyncCount
+			next.Split, next.Records, next.recent.since = true, nil, c.SyncCount
 		}
 	}
 	return next, nil
-}
-
-// size is about what records take in one value, in bytes.
-func size(records []tributary.Record) int {
-	const each = 10
-	n := 0
-	for i := range records {
-		n += each + len(records[i].Key) + len(records[i].Value)
-	}
-	return n
 }
 
 // packed is a copy that shares nothing with the request.
@@ -172,7 +159,7 @@ func (r recent) packed() recent {
 }
 
 func writeRecord(b *pebble.Batch, key tributary.DatasetKey, r *tributary.Record) {
-	set(b, recordKey(key, r.Key), appendRecord(nil, r, stamp{}))
+	set(b, recordKey(key, r.Key), codec.AppendRecord(nil, r))
 	var tombstone []byte
 	if r.Removed {
 		tombstone = []byte{1}
@@ -206,9 +193,8 @@ func (s *Store) splitRecord(from pebble.Reader, key tributary.DatasetKey, name s
 	if err != nil || value == "" {
 		return nil, internal("read record", err)
 	}
-	r := reader{rest: value}
-	out := r.record(stamp{})
-	return &out, internal("read record of "+key.String(), r.err)
+	out, err := codec.DecodeRecord(value)
+	return &out, internal("read record of "+key.String(), err)
 }
 
 // applyChange numbers a change and applies everything about it in one batch.
@@ -222,21 +208,21 @@ func (s *Store) applyChange(b *pebble.Batch, log *shardLog, c *tributary.Change,
 	}
 	d.at, who.at = at, at
 	entry := tributary.Entry{Arrived: log.arrival(s.now()), Kind: tributary.EntryChange, Change: c}
-	value := appendDataset(make([]byte, 0, 64+size(d.records)+32*len(d.records)), d)
-	set(b, headKey(d.head.Key), value)
+	value := appendDataset(make([]byte, 0, 64+codec.Size(d.Records)+32*len(d.Records)), d)
+	set(b, headKey(d.Head.Key), value)
 	set(b, textKey(tableIdentity, string(who.ID)), appendIdentity(nil, who))
 	if err := s.applyEntry(b, log, n, &entry); err != nil {
 		return 0, err
 	}
 	// The records of the change still point into the request; those of the
 	// stored value are packed.
-	packed, err := decodeDataset(d.head.Key, string(value))
+	packed, err := decodeDataset(d.Head.Key, string(value))
 	if err != nil {
 		return 0, err
 	}
 	packed.recent = d.recent.packed()
-	packed.head.Key.Dataset = tributary.DatasetName(strings.Clone(string(d.head.Key.Dataset)))
-	packed.head.Key.Identity, packed.head.Key.Pool = who.ID, who.Pool
+	packed.Head.Key.Dataset = tributary.DatasetName(strings.Clone(string(d.Head.Key.Dataset)))
+	packed.Head.Key.Identity, packed.Head.Key.Pool = who.ID, who.Pool
 	s.remember(st, packed)
 	st.rememberIdentity(who)
 	return n, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"tributary"
+	"tributary/store/codec"
 )
 
 // View reads what a sync is computed from.
@@ -47,10 +48,10 @@ func (s *Store) look(key tributary.DatasetKey, records bool) (v tributary.View, 
 	if d, err = s.dataset(st, key); err != nil {
 		return v, nil, nil, revised, err
 	}
-	if d.split && records {
+	if d.Split && records {
 		snapshot = s.db.NewSnapshot()
 	}
-	v.Identity, v.Dataset = who.Clone(), d.head
+	v.Identity, v.Dataset = who.Clone(), d.Head
 	s.routing.RLock()
 	defer s.routing.RUnlock()
 	p := s.pools[key.Pool]
@@ -79,8 +80,8 @@ func (s *Store) named(d *dataset, snapshot *pebble.Snapshot, names []string) ([]
 	}
 	out := make([]tributary.Record, 0, len(names))
 	for _, name := range slices.Compact(names) {
-		if d.split {
-			r, err := s.splitRecord(snapshot, d.head.Key, name)
+		if d.Split {
+			r, err := s.splitRecord(snapshot, d.Head.Key, name)
 			if err != nil {
 				return nil, err
 			}
@@ -89,8 +90,8 @@ func (s *Store) named(d *dataset, snapshot *pebble.Snapshot, names []string) ([]
 			}
 			continue
 		}
-		if i, ok := slices.BinarySearchFunc(d.records, name, func(r tributary.Record, k string) int { return cmp.Compare(r.Key, k) }); ok {
-			out = append(out, d.records[i])
+		if i, ok := slices.BinarySearchFunc(d.Records, name, func(r tributary.Record, k string) int { return cmp.Compare(r.Key, k) }); ok {
+			out = append(out, d.Records[i])
 		}
 	}
 	return out, nil
@@ -107,7 +108,7 @@ func (s *Store) Records(ctx context.Context, key tributary.DatasetKey, g tributa
 	var d *dataset
 	var snapshot *pebble.Snapshot
 	if err == nil && who != nil && who.Pool == key.Pool {
-		if d, err = s.dataset(st, key); err == nil && d.split && !d.recent.covers(&g) {
+		if d, err = s.dataset(st, key); err == nil && d.Split && !d.recent.covers(&g) {
 			snapshot = s.db.NewSnapshot()
 		}
 	}
@@ -115,7 +116,7 @@ func (s *Store) Records(ctx context.Context, key tributary.DatasetKey, g tributa
 	if err != nil || d == nil {
 		return nil, err
 	}
-	if g.Misses(d.head.Floor) {
+	if g.Misses(d.Head.Floor) {
 		return nil, errors.Join(tributary.Errorf(tributary.Stale, "list records", "Tombstones have been forgotten"), closeSnapshot(snapshot))
 	}
 	var out []tributary.Record
@@ -123,10 +124,10 @@ func (s *Store) Records(ctx context.Context, key tributary.DatasetKey, g tributa
 	case snapshot != nil:
 		out, err = s.splitRange(d, snapshot, g)
 		err = errors.Join(err, closeSnapshot(snapshot))
-	case d.split:
-		out = selectRecords(d.recent.records, g)
+	case d.Split:
+		out = g.Select(d.recent.records)
 	default:
-		out = selectRecords(d.records, g)
+		out = g.Select(d.Records)
 	}
 	if err == nil {
 		err = s.awaitPlaces(ctx, d.at)
@@ -134,34 +135,18 @@ func (s *Store) Records(ctx context.Context, key tributary.DatasetKey, g tributa
 	return out, internal("list records", err)
 }
 
-func selectRecords(all []tributary.Record, g tributary.Range) []tributary.Record {
-	out := make([]tributary.Record, 0, len(all))
-	for i := range all {
-		if g.Match(&all[i]) {
-			out = append(out, all[i])
-		}
-	}
-	slices.SortFunc(out, func(a, b tributary.Record) int {
-		return cmp.Or(cmp.Compare(a.SyncCount, b.SyncCount), cmp.Compare(a.Key, b.Key))
-	})
-	if g.Limit > 0 && len(out) > g.Limit {
-		out = out[:g.Limit]
-	}
-	return out
-}
-
 // splitRange lists records of a split dataset: all of them by one pass over
 // the records, a share of them by the index.
 func (s *Store) splitRange(d *dataset, snapshot *pebble.Snapshot, g tributary.Range) ([]tributary.Record, error) {
-	key := d.head.Key
-	if g.After.SyncCount == 0 && (g.Limit == 0 || int64(g.Limit) >= d.head.Records+d.head.Tombstones) {
+	key := d.Head.Key
+	if g.After.SyncCount == 0 && (g.Limit == 0 || int64(g.Limit) >= d.Head.Records+d.Head.Tombstones) {
 		var all []tributary.Record
 		err := scan(snapshot, datasetPrefix(tableRecord, key), func(_, value []byte) error {
-			r := reader{rest: string(value)}
-			all = append(all, r.record(stamp{}))
-			return r.err
+			r, err := codec.DecodeRecord(string(value))
+			all = append(all, r)
+			return err
 		})
-		return selectRecords(all, g), err
+		return g.Select(all), err
 	}
 	prefix := datasetPrefix(tableIndex, key)
 	var out []tributary.Record
@@ -176,7 +161,7 @@ func (s *Store) splitRange(d *dataset, snapshot *pebble.Snapshot, g tributary.Ra
 		}
 		r, err := s.splitRecord(snapshot, key, entry.Key)
 		if err == nil && r == nil {
-			err = errCorrupt
+			err = codec.ErrCorrupt
 		}
 		if err == nil {
 			out = append(out, *r)
@@ -209,8 +194,8 @@ func (s *Store) Datasets(ctx context.Context, id tributary.IdentityID, above tri
 		}
 		name := tributary.DatasetName(key[len(prefix):])
 		d, err := decodeDataset(tributary.DatasetKey{Pool: who.Pool, Identity: id, Dataset: name}, string(value))
-		if err == nil && d.head.Exists {
-			out = append(out, d.head)
+		if err == nil && d.Head.Exists {
+			out = append(out, d.Head)
 		}
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"tributary"
+	"tributary/store/codec"
 )
 
 // shardLog is one shard's end of the log.
@@ -56,7 +57,7 @@ func (s *Store) loadShard(id tributary.Shard) error {
 	if it.Last() {
 		log.last = logCount(it.Key())
 		value, valueErr := it.ValueAndErr()
-		at, arrivalErr := arrival(string(value))
+		at, arrivalErr := codec.Arrival(string(value))
 		log.arrived, err = at, errors.Join(valueErr, arrivalErr)
 	}
 	log.durable.Store(log.last)
@@ -140,7 +141,7 @@ func (s *Store) applyEntry(b *pebble.Batch, log *shardLog, n uint64, e *tributar
 	for i := range e.Change.Records {
 		size += 64 + len(e.Change.Records[i].Key) + len(e.Change.Records[i].Value)
 	}
-	key, value := logKey(log.id, n), appendEntry(make([]byte, 0, size), e)
+	key, value := logKey(log.id, n), codec.AppendEntry(make([]byte, 0, size), e)
 	if s.cfg.faults.splitBatch {
 		if err := s.db.Set(key, value, pebble.NoSync); err != nil {
 			return err
@@ -224,7 +225,7 @@ func (s *Store) Read(_ context.Context, id tributary.Shard, p tributary.Position
 		if len(out) > 0 && size+len(value) > maxBytes {
 			return errStop
 		}
-		e, err := decodeEntry(string(value))
+		e, err := codec.DecodeEntry(string(value))
 		if err != nil {
 			return err
 		}
@@ -268,7 +269,7 @@ func (s *Store) arrived(key []byte) (tributary.Millis, error) {
 	if err != nil {
 		return 0, err
 	}
-	at, err := arrival(string(value[:min(len(value), 1+binary.MaxVarintLen64)]))
+	at, err := codec.Arrival(string(value[:min(len(value), 1+binary.MaxVarintLen64)]))
 	return at, errors.Join(err, closer.Close())
 }
 
@@ -364,7 +365,7 @@ func (s *Store) stageEntries(b *pebble.Batch, stream tributary.StreamID, entries
 		positions[i] = tributary.PositionOf(log.id, n)
 		e := entries[i]
 		e.Arrived = log.arrival(now)
-		set(b, logKey(log.id, n), appendEntry(nil, &e))
+		set(b, logKey(log.id, n), codec.AppendEntry(nil, &e))
 	}
 	err := s.apply(b)
 	for log, n := range ends {
@@ -390,7 +391,7 @@ func (s *Store) checkSnapshot(e *tributary.Entry) error {
 		return nil
 	}
 	d, err := s.dataset(s.stripe(e.Change.Key.Identity), e.Change.Key)
-	if err == nil && d.head.Version != e.Change.Condition.Base {
+	if err == nil && d.Head.Version != e.Change.Condition.Base {
 		err = errStale
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"tributary"
+	"tributary/store/codec"
 )
 
 // Pools' figures travel in the log entries. Each shard adds up those of its
@@ -70,16 +71,16 @@ func (s *Store) loadUsage() error {
 	err := scan(s.db, []byte{tableUsage}, func(key, value []byte) error {
 		const shardLength = 12
 		if len(key) < shardLength+2 {
-			return errCorrupt
+			return codec.ErrCorrupt
 		}
 		shard := readShard(key[len(key)-shardLength:])
 		pool := tributary.PoolID(key[1 : len(key)-shardLength-1])
-		r := reader{rest: string(value)}
-		u := poolUsage{bytes: r.int(), modified: tributary.Millis(r.int())}
+		r := codec.Reader{Rest: string(value)}
+		u := poolUsage{bytes: r.Int(), modified: tributary.Millis(r.Int())}
 		if log := s.shards[shard]; log != nil {
 			log.usage.pools[pool] = u
 		}
-		return r.err
+		return r.Err
 	})
 	for _, log := range s.shards {
 		err = errors.Join(err, s.recount(log))
@@ -96,7 +97,7 @@ func (s *Store) recount(log *shardLog) error {
 		log.usage.counted = binary.BigEndian.Uint64([]byte(folded))
 	}
 	return scanRange(s.db, logKey(log.id, log.usage.counted+1), logKey(log.id, log.last+1), func(key, value []byte) error {
-		e, err := decodeEntry(string(value))
+		e, err := codec.DecodeEntry(string(value))
 		if err == nil {
 			log.count(&e, logCount(key))
 		}
@@ -152,9 +153,9 @@ func (s *Store) sessions(pool tributary.PoolID) (int64, error) {
 	if err != nil || value == "" {
 		return 0, internal("read sessions", err)
 	}
-	r := reader{rest: value}
-	n := r.int()
-	return n, internal("read sessions", r.err)
+	r := codec.Reader{Rest: value}
+	n := r.Int()
+	return n, internal("read sessions", r.Err)
 }
 
 // CountSessions adds to pools' figures.
