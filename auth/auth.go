@@ -125,6 +125,13 @@ func (a *Auth) NewAccessKey(ctx context.Context) (awswire.Credentials, error) {
 	return c, a.PutAccessKey(ctx, c)
 }
 
+// Check tells whether a stored access key can be opened, which it cannot with
+// another master key than it was sealed with.
+func (a *Auth) Check(k tributary.AccessKey) error {
+	_, err := a.Sealer.Open(keyContext(k.ID), string(k.Sealed))
+	return err
+}
+
 // PutAccessKey stores a developer's access key. Nobody can read its secret from
 // the store.
 //

@@ -29,6 +29,10 @@ func (c *serveCmd) Validate() error {
 	if c.Drain < 0 {
 		return fmt.Errorf("--drain is %v, it must not be negative", c.Drain)
 	}
+	const leastConnections = 4 // views, commits, and one for all else
+	if c.Store != "" && c.StoreConnections < leastConnections {
+		return fmt.Errorf("--store-connections is %d, it must be at least %d", c.StoreConnections, leastConnections)
+	}
 	_, err := minFree(c.MinFree, 0)
 	return cmp.Or(err, c.checkPlaces(), checkRegions("--regions", c.Regions...), c.checkSizes())
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -26,6 +27,7 @@ import (
 	"tributary/front/ops"
 	"tributary/front/payload"
 	"tributary/store/pebblestore"
+	"tributary/store/pgstore"
 	"tributary/stream"
 	"tributary/warehouse"
 	"tributary/warehouse/duckdb"
@@ -39,6 +41,9 @@ type serveCmd struct {
 	Region  string   `default:"us-east-1" help:"Region of new pools."`
 	Regions []string `help:"Regions that requests may be signed for. Default: any." placeholder:"REGION"`
 	Account string   `default:"000000000000" help:"The developers' account: 12 digits."`
+
+	Store            string `help:"Database of many nodes, PostgreSQL or one that speaks its protocol. Default: a store of its own in the data folder. Set it by the environment: it holds a password." placeholder:"postgres://…"`
+	StoreConnections int    `default:"16" help:"Connections to the database at most." placeholder:"N"`
 
 	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder, created at the first start." placeholder:"FILE"`
 	Shards        *int   `help:"Shards of the default log. Counts when the store is created. Default: 4." placeholder:"N"`
@@ -78,7 +83,7 @@ type server struct {
 	listener  net.Listener
 	debug     net.Listener // nil: no profiling pages
 	sealer    *tributary.Sealer
-	store     *pebblestore.Store
+	store     tributary.Store
 	auth      *auth.Auth
 	newKey    *awswire.Credentials // created by this start
 	service   *tributary.Service
@@ -93,7 +98,7 @@ type server struct {
 // if a later step fails.
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
-	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.openAuth, s.openWarehouse, s.buildFronts, s.buildPumps} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.openAuth, s.checkKeys, s.openWarehouse, s.buildFronts, s.buildPumps} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -154,7 +159,42 @@ func (s *server) url() string {
 	return "http://" + address
 }
 
-func (s *server) openStore(ctx context.Context) error {
+func (s *server) openStore(ctx context.Context) (err error) {
+	if s.cfg.Store == "" {
+		err = s.openEmbedded()
+	} else {
+		err = s.openDatabase(ctx)
+	}
+	if tributary.KindOf(err) == tributary.Unavailable {
+		return said{err}
+	}
+	if err == nil && s.cfg.Shards != nil {
+		err = s.compareShards(ctx, *s.cfg.Shards)
+	}
+	return err
+}
+
+// shards is how many shards a new store's default log gets; 0: as many as the
+// store makes by itself.
+func (c *serveCmd) shards() int {
+	if c.Shards == nil {
+		return 0
+	}
+	return *c.Shards
+}
+
+func (s *server) openDatabase(ctx context.Context) error {
+	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil { // for the keys
+		return err
+	}
+	db, err := pgstore.Open(ctx, pgstore.Config{URL: s.cfg.Store, Shards: s.cfg.shards(), Connections: s.cfg.StoreConnections, Log: s.log})
+	if err == nil {
+		s.store = db // not a nil *pgstore.Store, which is no nil Store
+	}
+	return err
+}
+
+func (s *server) openEmbedded() error {
 	dir := filepath.Join(s.cfg.Data, "store")
 	disk, err := diskSize(dir)
 	if err != nil {
@@ -164,12 +204,8 @@ func (s *server) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	shards := 0 // as many as the store makes by itself
-	if s.cfg.Shards != nil {
-		shards = *s.cfg.Shards
-	}
-	s.store, err = pebblestore.Open(pebblestore.Config{
-		Dir: dir, Shards: shards, MinFree: least, Log: s.log,
+	db, err := pebblestore.Open(pebblestore.Config{
+		Dir: dir, Shards: s.cfg.shards(), MinFree: least, Log: s.log,
 		CacheSize: int64(s.cfg.Cache), MemTableSize: int64(s.cfg.MemTable), HeadCacheSize: int64(s.cfg.HeadCache),
 		Failed: func(cause error) {
 			s.log.Error("the store has failed, stopping; a restart goes on at what is durable", "err", cause)
@@ -179,11 +215,8 @@ func (s *server) openStore(ctx context.Context) error {
 			}
 		},
 	})
-	if tributary.KindOf(err) == tributary.Unavailable {
-		return said{err}
-	}
-	if err == nil && shards > 0 {
-		err = s.compareShards(ctx, shards)
+	if err == nil {
+		s.store = db
 	}
 	return err
 }
@@ -234,9 +267,25 @@ func (s *server) openAuth(ctx context.Context) error {
 	return err
 }
 
+// checkKeys refuses a master key that opens no access key: that of another
+// store, or of another node that made its own.
+func (s *server) checkKeys(ctx context.Context) error {
+	keys, err := s.store.AccessKeys(ctx)
+	if err != nil || slices.ContainsFunc(keys, func(k tributary.AccessKey) bool { return s.auth.Check(k) == nil }) {
+		return err
+	}
+	return errors.New(`the master key opens none of the store's access keys: every node and every start needs the one that the store began with.
+If it is lost for good, make a key with "tributary access-key create"`)
+}
+
 func (s *server) openWarehouse(ctx context.Context) error {
 	if s.cfg.Warehouse == "none" {
 		s.missing = tributary.Errorf(tributary.Unavailable, "query", "The server was started with --warehouse none")
+		return nil
+	}
+	if s.cfg.Store != "" {
+		// A file belongs to one node, and nothing says yet to which.
+		s.missing = tributary.Errorf(tributary.Unavailable, "query", "There is no embedded warehouse over a database of many nodes yet")
 		return nil
 	}
 	w, err := duckdb.Open(ctx, duckdb.Config{

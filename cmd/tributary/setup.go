@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -131,12 +132,21 @@ func minFree(text string, disk uint64) (uint64, error) {
 	return uint64(size), nil
 }
 
+// storeName says where the store is, without a password.
+func (c *serveCmd) storeName() string {
+	u, err := url.Parse(c.Store)
+	if c.Store == "" || err != nil {
+		return filepath.Join(c.Data, "store")
+	}
+	return u.Redacted()
+}
+
 // greet says what is where, and what to try.
 func (s *server) greet(w io.Writer) {
 	credentials := filepath.Join(s.cfg.Data, credentialsName)
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 	say("tributary %s is ready on %s", version, s.url())
-	say("  store        %s", filepath.Join(s.cfg.Data, "store"))
+	say("  store        %s", s.cfg.storeName())
 	switch {
 	case s.warehouse != nil:
 		say("  warehouse    %s", filepath.Join(s.cfg.Data, "warehouse.duckdb"))

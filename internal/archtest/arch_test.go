@@ -44,6 +44,7 @@ var mayImport = []struct {
 	{"front/ops", []string{"."}},
 	{"internal/bench", []string{"awswire"}},
 	{"internal/archtest", nil},
+	{"internal/pgtest", nil},
 	{"cmd/tributary", []string{"*"}},
 }
 
@@ -51,6 +52,7 @@ var mayImport = []struct {
 var onlyIn = map[string][]string{
 	"net/http":                                       {"front/*", "awswire", "auth", "internal/bench", "cmd/tributary"},
 	"github.com/cockroachdb/pebble/v2":               {"store/pebblestore"},
+	"github.com/jackc/pgx/v5":                        {"store/pgstore"},
 	"github.com/duckdb/duckdb-go/v2":                 {"warehouse/duckdb"},
 	"database/sql":                                   {"warehouse/duckdb"},
 	"github.com/alecthomas/kong":                     {"cmd/tributary"},

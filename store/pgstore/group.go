@@ -1,0 +1,80 @@
+package pgstore
+
+import (
+	"context"
+	"time"
+
+	"tributary"
+)
+
+// grouper hands concurrent calls to workers in groups: whoever calls while all
+// workers are busy goes with the next group.
+type grouper[C any] struct {
+	queue chan *waiting[C]
+}
+
+// waiting is a call and where its answer goes.
+type waiting[C any] struct {
+	call C
+	ctx  context.Context
+	done chan error
+}
+
+const (
+	maxWaiting   = 4096 // calls in a queue; more are refused
+	maxGroup     = 128  // calls in a group
+	groupTimeout = 15 * time.Second
+)
+
+func newGrouper[C any]() *grouper[C] {
+	return &grouper[C]{queue: make(chan *waiting[C], maxWaiting)}
+}
+
+// do waits for a call's answer, even if ctx is done before: the call points
+// into the request, which must not be reused while a worker reads it.
+func (g *grouper[C]) do(ctx context.Context, s *Store, op string, call C) error {
+	w := &waiting[C]{call: call, ctx: ctx, done: make(chan error, 1)}
+	if err := g.put(s, op, w); err != nil {
+		return err
+	}
+	return <-w.done
+}
+
+func (g *grouper[C]) put(s *Store, op string, w *waiting[C]) error {
+	s.calls.RLock()
+	defer s.calls.RUnlock()
+	if err := s.alive(); err != nil {
+		return err
+	}
+	select {
+	case g.queue <- w:
+		return nil
+	default:
+		return tributary.Errorf(tributary.Unavailable, op, "Too many requests are waiting for the database")
+	}
+}
+
+// work serves groups until the queue is closed and empty.
+func (g *grouper[C]) work(serve func(context.Context, []*waiting[C])) {
+	for first := range g.queue {
+		group := []*waiting[C]{first}
+		for len(group) < maxGroup && len(g.queue) > 0 {
+			select {
+			case w := <-g.queue:
+				group = append(group, w)
+			default: // another worker took it
+			}
+		}
+		// The group outlives each of its requests.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(first.ctx), groupTimeout)
+		serve(ctx, group)
+		cancel()
+	}
+}
+
+// answer gives all of a group the same answer.
+func answer[C any](group []*waiting[C], err error) {
+	for _, w := range group {
+		w.done <- err
+	}
+}

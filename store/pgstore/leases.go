@@ -1,0 +1,77 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/jackc/pgx/v5"
+
+	"tributary"
+)
+
+// Leases lists a group's leases.
+func (s *Store) Leases(ctx context.Context, group string) ([]tributary.Lease, error) {
+	out, err := listJSON[tributary.Lease](ctx, s, "list leases", `SELECT body FROM leases WHERE sink = $1`, []byte(group))
+	for i := range out {
+		out[i].Group = group // JSON keeps valid text only
+	}
+	return out, err
+}
+
+// SwapLease writes a lease if its revision is the stored one.
+func (s *Store) SwapLease(ctx context.Context, l tributary.Lease) (tributary.Lease, error) {
+	const op = "swap lease"
+	next := l
+	next.Revision++
+	err := s.swap(ctx, op, next, l.Revision,
+		`INSERT INTO leases (revision, body, sink, stream_id, shard) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		`UPDATE leases SET revision = $1, body = $2 WHERE revision = $1 - 1 AND sink = $3 AND stream_id = $4 AND shard = $5`,
+		next.Revision, []byte(l.Group), int64(l.Shard.Stream), int64(l.Shard.Number))
+	if err != nil {
+		return l, err
+	}
+	return next, nil
+}
+
+// swap writes a value as JSON, by insert if it must not exist yet, else by
+// update. The statements get the next revision, the JSON, and what names it.
+func (s *Store) swap(ctx context.Context, op string, v any, revision int64, insert, update string, next int64, names ...any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return wrapStored(op, err)
+	}
+	statement := update
+	if revision == 0 {
+		statement = insert
+	}
+	return s.tx(ctx, op, func(tx pgx.Tx) error {
+		return oneRow(op)(tx.Exec(ctx, statement, append([]any{next, string(body)}, names...)...))
+	})
+}
+
+// AccessKey reads an access key.
+func (s *Store) AccessKey(ctx context.Context, id string) (tributary.AccessKey, error) {
+	list, err := listJSON[tributary.AccessKey](ctx, s, "read access key", `SELECT body FROM access_keys WHERE key_id = $1`, []byte(id))
+	if err != nil {
+		return tributary.AccessKey{}, err
+	}
+	if len(list) == 0 {
+		return tributary.AccessKey{}, tributary.Errorf(tributary.NotFound, "read access key", "The access key does not exist")
+	}
+	return list[0], nil
+}
+
+// AccessKeys lists the access keys.
+func (s *Store) AccessKeys(ctx context.Context) ([]tributary.AccessKey, error) {
+	return listJSON[tributary.AccessKey](ctx, s, "list access keys", `SELECT body FROM access_keys`)
+}
+
+// PutAccessKey writes an access key if its revision is the stored one.
+func (s *Store) PutAccessKey(ctx context.Context, k tributary.AccessKey) error {
+	next := k
+	next.Revision++
+	return s.swap(ctx, "put access key", next, k.Revision,
+		`INSERT INTO access_keys (revision, body, key_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+		`UPDATE access_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3`,
+		next.Revision, []byte(k.ID))
+}

@@ -1,0 +1,399 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tributary"
+	"tributary/store/codec"
+)
+
+// Shards lists all shards, the default log's among them.
+func (s *Store) Shards(ctx context.Context) ([]tributary.Shard, error) {
+	if err := s.alive(); err != nil {
+		return nil, err
+	}
+	last, err := s.readEnds(ctx)
+	if err != nil {
+		return nil, wrap("list shards", err)
+	}
+	out := make([]tributary.Shard, 0, len(last))
+	for id := range last {
+		out = append(out, id)
+	}
+	slices.SortFunc(out, func(a, b tributary.Shard) int {
+		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Number, b.Number))
+	})
+	return out, nil
+}
+
+func (s *Store) readEnds(ctx context.Context) (map[tributary.Shard]uint64, error) {
+	rows, err := s.db.Query(ctx, `SELECT stream_id, shard, last FROM shards`)
+	if err != nil {
+		return nil, err
+	}
+	out := map[tributary.Shard]uint64{}
+	var id tributary.Shard
+	var last uint64
+	_, err = pgx.ForEachRow(rows, []any{&id.Stream, &id.Number, &last}, func() error {
+		out[id] = last
+		return nil
+	})
+	return out, err
+}
+
+// bounds is where a shard's log begins and ends.
+type bounds struct{ trimmed, last uint64 }
+
+func (b *bounds) check(op string, id tributary.Shard, p tributary.Position) (uint64, error) {
+	if p == "" {
+		return 0, nil
+	}
+	of, n, err := p.Split()
+	if err != nil {
+		return 0, err
+	}
+	if of != id || n > b.last {
+		return 0, tributary.Errorf(tributary.Invalid, op, "Sequence number %s is not of shard %s", p, id)
+	}
+	return n, nil
+}
+
+// locate finds a shard's log and the count that a position in it stands for.
+func (s *Store) locate(ctx context.Context, op string, id tributary.Shard, p tributary.Position) (bounds, uint64, error) {
+	var b bounds
+	if err := s.alive(); err != nil {
+		return b, 0, err
+	}
+	err := s.db.QueryRow(ctx, `SELECT trimmed, last FROM shards WHERE stream_id = $1 AND shard = $2`, int64(id.Stream), int64(id.Number)).Scan(&b.trimmed, &b.last)
+	if isNone(err) {
+		return b, 0, tributary.Errorf(tributary.NotFound, op, "Shard %s does not exist", id)
+	}
+	if err != nil {
+		return b, 0, wrap(op, err)
+	}
+	n, err := b.check(op, id, p)
+	return b, n, err
+}
+
+// maxRead bounds the entries of one read; their sizes are looked at first.
+const maxRead = 2000
+
+const readQuery = `SELECT position, arrived, body FROM (
+	SELECT position, arrived, body, sum(octet_length(body)) OVER (ORDER BY position) AS through, octet_length(body) AS size
+	FROM (SELECT position, arrived, body FROM log WHERE stream_id = $1 AND shard = $2 AND position > $3 ORDER BY position LIMIT $4) AS l
+) AS t WHERE through <= $5 OR through = size ORDER BY position`
+
+// Read gives the entries above a position.
+func (s *Store) Read(ctx context.Context, id tributary.Shard, p tributary.Position, maxBytes int) ([]tributary.Entry, error) {
+	const op = "read log"
+	b, n, err := s.locate(ctx, op, id, p)
+	if err != nil || max(n, b.trimmed) >= b.last {
+		return nil, err
+	}
+	rows, err := s.db.Query(ctx, readQuery, int64(id.Stream), int64(id.Number), int64(max(n, b.trimmed)), maxRead, maxBytes)
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (tributary.Entry, error) {
+		var position uint64
+		var arrived tributary.Millis
+		var body []byte
+		if err := row.Scan(&position, &arrived, &body); err != nil {
+			return tributary.Entry{}, err
+		}
+		e, err := codec.DecodeEntry(string(body))
+		e.Position, e.Arrived = tributary.PositionOf(id, position), arrived
+		return e, wrapStored(op, err)
+	})
+	return out, wrap(op, err)
+}
+
+// Find gives the position below the first entry that arrived at or after a time.
+func (s *Store) Find(ctx context.Context, id tributary.Shard, at tributary.Millis) (tributary.Position, error) {
+	const op = "find"
+	b, _, err := s.locate(ctx, op, id, "")
+	if err != nil {
+		return "", err
+	}
+	// Arrival never goes back within a shard.
+	low, high := b.trimmed, b.last
+	for low < high {
+		middle := low + (high-low)/2
+		var arrived tributary.Millis
+		err := s.db.QueryRow(ctx, `SELECT arrived FROM log WHERE stream_id = $1 AND shard = $2 AND position = $3`,
+			int64(id.Stream), int64(id.Number), int64(middle+1)).Scan(&arrived)
+		if err != nil && !isNone(err) { // none: trimmed meanwhile
+			return "", wrap(op, err)
+		}
+		if isNone(err) || arrived < at {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return tributary.PositionOf(id, low), nil
+}
+
+// Trim forgets entries. The horizon moves first: what is left behind it after
+// a crash goes with the next trim.
+func (s *Store) Trim(ctx context.Context, id tributary.Shard, through tributary.Position) error {
+	const op, chunk = "trim", 5000
+	b, n, err := s.locate(ctx, op, id, through)
+	if err != nil || n <= b.trimmed {
+		return err
+	}
+	if err := s.tx(ctx, op, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE shards SET trimmed = greatest(trimmed, $3) WHERE stream_id = $1 AND shard = $2`, int64(id.Stream), int64(id.Number), int64(n))
+		return err
+	}); err != nil {
+		return err
+	}
+	var first int64
+	if err := s.db.QueryRow(ctx, `SELECT coalesce(min(position), 0) FROM log WHERE stream_id = $1 AND shard = $2`, int64(id.Stream), int64(id.Number)).Scan(&first); err != nil || first == 0 {
+		return wrap(op, err)
+	}
+	for from := first; from <= int64(n); from += chunk {
+		if err := s.tx(ctx, op, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, `DELETE FROM log WHERE stream_id = $1 AND shard = $2 AND position < $3`,
+				int64(id.Stream), int64(id.Number), min(from+chunk, int64(n)+1))
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Append adds snapshots and foreign records, all of them or none.
+func (s *Store) Append(ctx context.Context, stream tributary.StreamID, entries []tributary.Entry) ([]tributary.Position, error) {
+	const op = "append"
+	if err := s.alive(); err != nil || len(entries) == 0 {
+		return nil, err
+	}
+	var out []tributary.Position
+	err := s.tx(ctx, op, func(tx pgx.Tx) error {
+		of, err := lockStream(ctx, tx, stream)
+		if err != nil {
+			return err
+		}
+		if err := checkSnapshots(ctx, tx, entries); err != nil {
+			return err
+		}
+		var log logColumns
+		shards := make([]tributary.Shard, len(entries))
+		for i := range entries {
+			shard, open := of.ShardFor(hashOf(&entries[i]))
+			if !open {
+				return stale(op)
+			}
+			shards[i] = shard
+			log.add(shard, &entries[i])
+		}
+		out, err = log.append(ctx, tx, shards, s.now())
+		return err
+	})
+	s.ends.nudge()
+	return out, err
+}
+
+// lockStream reads a stream, whose shard map stays as it is until the
+// transaction ends.
+func lockStream(ctx context.Context, tx pgx.Tx, id tributary.StreamID) (*tributary.Stream, error) {
+	const op = "read stream"
+	var body string
+	err := tx.QueryRow(ctx, `SELECT body FROM streams WHERE stream_id = $1 FOR SHARE`, int64(id)).Scan(&body)
+	if isNone(err) {
+		return nil, tributary.Errorf(tributary.NotFound, op, "The stream does not exist")
+	}
+	if err != nil {
+		return nil, err
+	}
+	st, err := decodeJSON[tributary.Stream](op, body)
+	return &st, err
+}
+
+func hashOf(e *tributary.Entry) tributary.HashKey {
+	if e.Kind == tributary.EntryForeign {
+		return e.Foreign.HashKey
+	}
+	return tributary.HashOf(e.PartitionKey())
+}
+
+// checkSnapshots locks the identities that snapshots are of, and refuses one
+// of a dataset that has moved.
+func checkSnapshots(ctx context.Context, tx pgx.Tx, entries []tributary.Entry) error {
+	var ids []string
+	for i := range entries {
+		if entries[i].Kind != tributary.EntryForeign {
+			ids = append(ids, string(entries[i].Change.Key.Identity))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, lockIdentities, ids); err != nil {
+		return err
+	}
+	for i := range entries {
+		if entries[i].Kind == tributary.EntryForeign {
+			continue
+		}
+		c := entries[i].Change
+		var count, change int64
+		err := tx.QueryRow(ctx, `SELECT sync_count, change_id FROM datasets WHERE identity_id = $1 AND name = $2`, string(c.Key.Identity), string(c.Key.Dataset)).Scan(&count, &change)
+		if err != nil && !isNone(err) {
+			return err
+		}
+		if c.Condition.Base != (tributary.Version{SyncCount: count, Change: tributary.ChangeID(change)}) {
+			return stale("append")
+		}
+	}
+	return nil
+}
+
+// append writes entries and gives their positions.
+func (l *logColumns) append(ctx context.Context, tx pgx.Tx, shards []tributary.Shard, now tributary.Millis) ([]tributary.Position, error) {
+	if _, err := tx.Exec(ctx, lockShards, l.streams, l.shards); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, numberEntries+` SELECT shard, position FROM done ORDER BY shard, position`, l.streams, l.shards, l.bodies, int64(now))
+	if err != nil {
+		return nil, err
+	}
+	numbered := map[uint32][]uint64{}
+	var shard uint32
+	var n uint64
+	_, err = pgx.ForEachRow(rows, []any{&shard, &n}, func() error {
+		numbered[shard] = append(numbered[shard], n)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]tributary.Position, len(shards))
+	for i, id := range shards {
+		if len(numbered[id.Number]) == 0 {
+			return nil, stale("append") // the shard was closed
+		}
+		out[i] = tributary.PositionOf(id, numbered[id.Number][0])
+		numbered[id.Number] = numbered[id.Number][1:]
+	}
+	return out, nil
+}
+
+// ends follows where the logs end while somebody waits for it.
+type ends struct {
+	mu      sync.Mutex // guards what follows
+	last    map[tributary.Shard]uint64
+	waiting int
+	joined  bool          // somebody began to wait after last was read
+	wake    chan struct{} // closed when last was read anew
+	look    chan struct{} // has room for one: read at once
+}
+
+func (e *ends) init() { e.wake, e.look = make(chan struct{}), make(chan struct{}, 1) }
+
+// nudge makes the next look come at once.
+func (e *ends) nudge() {
+	select {
+	case e.look <- struct{}{}:
+	default:
+	}
+}
+
+// join counts a waiter in or out, and gives what tells of news.
+func (e *ends) join(by int) <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waiting += by
+	e.joined = e.joined || by > 0
+	return e.wake
+}
+
+func (e *ends) at(id tributary.Shard) (last uint64, exists bool, wake <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	last, exists = e.last[id]
+	return last, exists, e.wake
+}
+
+// tell publishes what was read, and tells whether anything has moved.
+func (e *ends) tell(last map[tributary.Shard]uint64) (moved bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	moved = !maps.Equal(e.last, last)
+	if moved || e.joined {
+		e.last, e.joined = last, false
+		close(e.wake)
+		e.wake = make(chan struct{})
+	}
+	return moved
+}
+
+const (
+	lookOften  = 10 * time.Millisecond // while the log moves
+	lookSeldom = 50 * time.Millisecond
+	quietAfter = 2 * time.Second
+)
+
+// watch reads where the logs end, as long as somebody waits for it: at once
+// after a commit of this node, else by the clock, for those of others.
+func (s *Store) watch(ctx context.Context) {
+	tick := time.NewTimer(lookSeldom)
+	defer tick.Stop()
+	moved := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.ends.look:
+		case <-tick.C:
+		}
+		if s.ends.needed() {
+			if last, err := s.readEnds(ctx); err == nil && s.ends.tell(last) {
+				moved = time.Now()
+			}
+		}
+		if pause := lookSeldom; time.Since(moved) > quietAfter {
+			tick.Reset(pause)
+		} else {
+			tick.Reset(lookOften)
+		}
+	}
+}
+
+func (e *ends) needed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.waiting > 0
+}
+
+// Wait returns when there is an entry above a position.
+func (s *Store) Wait(ctx context.Context, id tributary.Shard, p tributary.Position) error {
+	const op = "wait"
+	wake := s.ends.join(+1)
+	defer s.ends.join(-1)
+	b, n, err := s.locate(ctx, op, id, p)
+	if err != nil {
+		return err
+	}
+	n = max(n, b.trimmed)
+	for last, exists := b.last, true; exists && last <= n; {
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return &tributary.Error{Kind: tributary.Unavailable, Op: op, Msg: "The request was given up", Err: ctx.Err()}
+		case <-s.done:
+			return s.alive()
+		}
+		last, exists, wake = s.ends.at(id)
+	}
+	return nil
+}
