@@ -23,9 +23,13 @@ func open(t testing.TB, c pgstore.Config) *pgstore.Store {
 // TestStore runs the suite that every engine must pass.
 func TestStore(t *testing.T) {
 	server := pgtest.Start(t)
+	var o storetest.Options
+	if testing.Short() {
+		o = storetest.Options{Seeds: 1, Steps: 50}
+	}
 	storetest.Run(t, func(t testing.TB) tributary.Store {
 		return open(t, pgstore.Config{URL: server.Fresh(t), Connections: 8})
-	}, storetest.Options{})
+	}, o)
 }
 
 // TestMigrateAtOnce starts several nodes on an empty database.
