@@ -187,7 +187,9 @@ func (s *server) openDatabase(ctx context.Context) error {
 	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil { // for the keys
 		return err
 	}
-	db, err := pgstore.Open(ctx, pgstore.Config{URL: s.cfg.Store, Shards: s.cfg.shards(), Connections: s.cfg.StoreConnections, Log: s.log})
+	db, err := pgstore.Open(ctx, pgstore.Config{
+		URL: s.cfg.Store, Shards: s.cfg.shards(), Connections: s.cfg.StoreConnections, HeadCacheSize: int64(s.cfg.HeadCache),
+	})
 	if err == nil {
 		s.store = db // not a nil *pgstore.Store, which is no nil Store
 	}

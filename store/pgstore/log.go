@@ -361,11 +361,11 @@ func (s *Store) watch(ctx context.Context) {
 				moved = time.Now()
 			}
 		}
-		if pause := lookSeldom; time.Since(moved) > quietAfter {
-			tick.Reset(pause)
-		} else {
-			tick.Reset(lookOften)
+		pause := lookOften
+		if time.Since(moved) > quietAfter {
+			pause = lookSeldom
 		}
+		tick.Reset(pause)
 	}
 }
 

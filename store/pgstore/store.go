@@ -12,7 +12,6 @@ package pgstore
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,8 +31,9 @@ type Config struct {
 	// Groups is how many transactions of grouped commits run at once; 0: one.
 	// One at a time is the fastest where measured: groups are larger then.
 	Groups int
-	Log    *slog.Logger
-	Now    func() time.Time
+	// HeadCacheSize bounds the memory for datasets in use, in bytes; 0: 32 MiB.
+	HeadCacheSize int64
+	Now           func() time.Time
 }
 
 // Store is the engine. Open gives one.
@@ -126,8 +126,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
+	if cfg.HeadCacheSize == 0 {
+		cfg.HeadCacheSize = 32 << 20
 	}
 	if err := Migrate(ctx, cfg.URL, cfg.Shards); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 // start makes the queues and those who work on them.
 func (s *Store) start(ctx context.Context) {
-	s.heads.most = 64 << 20
+	s.heads.most = s.cfg.HeadCacheSize
 	s.reads = newGrouper[viewCall]()
 	for range readers {
 		s.working.Go(func() { s.reads.work(s.viewAll) })

@@ -340,8 +340,8 @@ func (m *Model) Commit(_ context.Context, c *tributary.Change) error {
 			i.Datasets, i.Revision = i.Datasets-1, i.Revision+1
 		}
 		u := m.usage[i.Pool]
-		u.Bytes, u.LastModified = u.Bytes+c.PoolBytes, c.At
-		i.Usage.Bytes, i.Usage.LastModified = i.Usage.Bytes+c.PoolBytes, c.At
+		u.Bytes, u.LastModified = u.Bytes+c.PoolBytes, max(u.LastModified, c.At)
+		i.Usage.Bytes, i.Usage.LastModified = i.Usage.Bytes+c.PoolBytes, max(i.Usage.LastModified, c.At)
 		m.usage[i.Pool], m.identities[i.ID] = u, i
 		m.datasets[c.Key] = modelDataset{head: c.Next, records: c.Updated(d.records)}
 		m.add(shard, tributary.Entry{Kind: tributary.EntryChange, Change: c})
