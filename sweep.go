@@ -6,33 +6,42 @@ import (
 	"time"
 )
 
-// flushEvery is how often counted sessions are added to the store.
-const flushEvery = 5 * time.Second
+const (
+	flushEvery = 5 * time.Second  // counted sessions are added to the store
+	sweepEvery = 15 * time.Second // for pools that were deleted through another node
+)
 
-// Run does the service's background work until ctx is done: it removes the
-// data of deleted pools and adds up sessions.
+// Run adds up the sessions of this process until ctx is done.
 func (s *Service) Run(ctx context.Context) error {
-	wake := s.sweeper()
-	s.wakeSweep() // a run before this one may have left something
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
-	for again := false; ; {
-		var err error
+	for {
 		select {
 		case <-ctx.Done():
 			// The last sessions are worth a try; the store is still open.
 			return s.FlushSessions(context.WithoutCancel(ctx))
 		case <-tick.C:
-			err = s.FlushSessions(ctx)
-			if again {
-				s.wakeSweep()
+			if err := s.FlushSessions(ctx); err != nil && ctx.Err() == nil {
+				s.log().Error("sessions cannot be counted, will try again", "err", err)
 			}
-		case <-wake:
-			err = s.Sweep(ctx)
-			again = err != nil
 		}
-		if err != nil && ctx.Err() == nil {
-			s.log().Error("background work failed", "err", err)
+	}
+}
+
+// RunSweep removes the data of deleted pools until ctx is done. One process is
+// enough, and more do no harm.
+func (s *Service) RunSweep(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log().Error("deleted pools cannot be emptied, will try again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-s.sweeper():
 		}
 	}
 }

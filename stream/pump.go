@@ -21,13 +21,17 @@ type Source interface {
 // Pump carries the entries of every shard to a sink, each shard under a lease
 // of its own: read above the checkpoint, deliver, move the checkpoint. A shard
 // whose delivery fails is tried again, more and more slowly, and holds up no
-// other; one whose delivery hangs takes one of the Batches. Group, Owner, Source, Leases and Sink are required.
+// other; one whose delivery hangs takes one of the Batches. Many nodes run the
+// same pump: each holds its share of the leases, and takes over those of a node
+// that has died. Group, Node, Source, Leases and Sink are required.
 type Pump struct {
 	Group  string // the lease group
-	Owner  string // of the leases; another one for every process
+	Node   *Node
 	Source Source
 	Leases tributary.Leases
 	Sink   tributary.Sink
+	// Alone: no other node has this sink, so all leases belong here.
+	Alone bool
 	// A batch is closed at MaxBytes (0: 4 MiB), or Linger (0: 200 ms) after its
 	// first entry was seen.
 	MaxBytes int
@@ -45,42 +49,93 @@ type Pump struct {
 }
 
 const (
-	lookEvery = 250 * time.Millisecond // for shards that are new
-	renewTime = tributary.LeaseTime / 3
+	lookEvery = 250 * time.Millisecond // for shards that are new, and leases that are free
 	firstWait = 100 * time.Millisecond
 	lastWait  = 10 * time.Second
 )
 
 // Run carries until ctx is done. The leases are then given back.
 func (p *Pump) Run(ctx context.Context) error {
-	var workers sync.WaitGroup
-	defer workers.Wait()
-	var mu sync.Mutex
-	running := map[tributary.Shard]bool{}
-	batches := make(chan struct{}, cmp.Or(p.Batches, 8))
+	c := &crew{Pump: p, ctx: ctx, batches: make(chan struct{}, cmp.Or(p.Batches, 8)), at: map[tributary.Shard]context.CancelFunc{}}
+	defer c.working.Wait()
 	for {
-		shards, err := p.Source.Shards(ctx)
-		if err != nil && ctx.Err() == nil {
+		if err := c.assign(); err != nil && ctx.Err() == nil {
 			p.log().Error("pump cannot list shards", "group", p.Group, "err", err)
 		}
-		mu.Lock()
-		for _, s := range shards {
-			if running[s] {
-				continue
-			}
-			running[s] = true
-			workers.Go(func() {
-				(&worker{Pump: p, shard: s, batches: batches}).run(ctx)
-				mu.Lock()
-				delete(running, s)
-				mu.Unlock()
-			})
-		}
-		mu.Unlock()
 		if !sleep(ctx, lookEvery) {
 			return nil
 		}
 	}
+}
+
+// crew is a pump's workers.
+type crew struct {
+	*Pump
+	ctx     context.Context // of them all
+	batches chan struct{}   // a token for each batch in memory
+	working sync.WaitGroup
+
+	mu sync.Mutex
+	at map[tributary.Shard]context.CancelFunc // sends the shard's worker home
+}
+
+// assign starts workers for free leases up to this node's share, and sends
+// home who has lost his lease, or is one too many.
+func (c *crew) assign() error {
+	if !c.Node.Sure() {
+		return nil
+	}
+	shards, err := c.Source.Shards(c.ctx)
+	if err != nil {
+		return err
+	}
+	leases, err := c.Leases.Leases(c.ctx, c.Group)
+	if err != nil {
+		return err
+	}
+	free := make(map[tributary.Shard]bool, len(leases))
+	for i := range leases {
+		free[leases[i].Shard] = c.Node.Free(&leases[i])
+	}
+	share := len(shards)
+	if !c.Alone {
+		share = c.Node.share(len(shards))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	working := 0
+	for _, s := range shards {
+		stop, here := c.at[s]
+		mine, known := free[s] // unless another node has it
+		switch {
+		case here && (known && !mine || working == share):
+			stop()
+		case here:
+			working++
+		}
+	}
+	for _, s := range shards {
+		_, here := c.at[s]
+		if mine, known := free[s]; here || known && !mine || working >= share {
+			continue
+		}
+		c.start(s)
+		working++
+	}
+	return nil
+}
+
+// start lets a worker carry a shard. The caller holds mu.
+func (c *crew) start(s tributary.Shard) {
+	ctx, stop := context.WithCancel(c.ctx)
+	c.at[s] = stop
+	c.working.Go(func() {
+		(&worker{Pump: c.Pump, shard: s, batches: c.batches}).run(ctx)
+		stop()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.at, s)
+	})
 }
 
 func (p *Pump) log() *slog.Logger {

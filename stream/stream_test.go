@@ -164,7 +164,7 @@ func (r *recorder) await(t *testing.T, n int) {
 }
 
 func (w *world) pump(sink tributary.Sink) *stream.Pump {
-	return &stream.Pump{Group: "test", Owner: "one", Source: w.store, Leases: w.store, Sink: sink, Linger: time.Millisecond, Retry: time.Millisecond, Now: w.now}
+	return &stream.Pump{Group: "test", Node: &stream.Node{Name: "one"}, Source: w.store, Leases: w.store, Sink: sink, Linger: time.Millisecond, Retry: time.Millisecond, Now: w.now}
 }
 
 // start runs a pump and gives a function that stops it.
@@ -203,7 +203,7 @@ func TestPump(t *testing.T) {
 		stop()
 		w.write(4, 1)
 		p := w.pump(second)
-		p.Owner = "two" // the leases were given back
+		p.Node = &stream.Node{Name: "two"} // the leases were given back
 		start(t, p)
 		second.await(t, 4)
 		if n, _ := second.distinct(t); n != 4 {
@@ -268,14 +268,6 @@ func TestPumpFailures(t *testing.T) {
 	}
 }
 
-// fenced is a sink that refuses epochs below one that it has seen. A pump's
-// way to it leads through a gate of the pump's own.
-type fenced struct {
-	*recorder
-	highest map[tributary.Shard]int64 // guarded by mu of the recorder
-	refused int
-}
-
 // gated lets a pump deliver when the gate is open.
 type gated struct {
 	to      tributary.Sink
@@ -291,71 +283,6 @@ func (g *gated) Deliver(ctx context.Context, l tributary.Lease, batch []tributar
 
 func newGated(to tributary.Sink) *gated {
 	return &gated{to: to, arrived: make(chan struct{}, 1000), gate: make(chan struct{})}
-}
-
-func (f *fenced) Deliver(ctx context.Context, l tributary.Lease, batch []tributary.Entry) error {
-	f.mu.Lock()
-	if l.Epoch < f.highest[l.Shard] {
-		f.refused++
-		f.mu.Unlock()
-		return tributary.Errorf(tributary.Stale, "deliver", "epoch %d has passed", l.Epoch)
-	}
-	f.highest[l.Shard] = l.Epoch
-	f.mu.Unlock()
-	return f.recorder.Deliver(ctx, l, batch)
-}
-
-// asked counts how often a pump looks for its leases.
-type asked struct {
-	*pebblestore.Store
-	times chan struct{}
-}
-
-func (a *asked) Leases(ctx context.Context, group string) ([]tributary.Lease, error) {
-	select {
-	case a.times <- struct{}{}:
-	default:
-	}
-	return a.Store.Leases(ctx, group)
-}
-
-// TestPumpLease: while an owner is stuck nobody else has its shards. When its
-// leases have run out another pump takes over, and what the owner delivers
-// after it woke is refused.
-func TestPumpLease(t *testing.T) {
-	w := newWorldOf(t, 1)
-	w.write(1, 3)
-	sink := &fenced{recorder: newRecorder(), highest: map[tributary.Shard]int64{}}
-	stuck := newGated(sink)
-	first, woken := w.pump(stuck), make(chan error, 100)
-	first.Failed = func(_ tributary.Shard, err error) { woken <- err }
-	start(t, first)
-	<-stuck.arrived
-
-	second, looked := w.pump(sink), make(chan struct{}, 100)
-	second.Owner, second.Leases = "two", &asked{w.store, looked}
-	start(t, second)
-	for range 5 { // it finds the lease taken again and again
-		<-looked
-	}
-	if n, _ := sink.distinct(t); n != 0 {
-		t.Errorf("%d entries were delivered by a pump without the lease", n)
-	}
-	w.pass(tributary.LeaseTime + time.Second)
-	sink.await(t, 3)
-
-	close(stuck.gate)
-	if err := <-woken; tributary.KindOf(err) != tributary.Stale {
-		t.Errorf("the woken owner heard %v", err)
-	}
-	w.write(1, 1)
-	sink.await(t, 4)
-	n, repeats := sink.distinct(t)
-	sink.mu.Lock()
-	defer sink.mu.Unlock()
-	if n != 4 || repeats != 0 || sink.refused != 1 {
-		t.Errorf("%d entries and %d repeats were delivered, %d batches refused", n, repeats, sink.refused)
-	}
 }
 
 // TestPumpBatches: only so many batches are in memory at a time, and a shard

@@ -18,37 +18,37 @@ type worker struct {
 	told    tributary.Position // the end of the last gap that was told
 }
 
-// run serves the shard until it is gone or ctx is done.
+// run serves the shard until it is gone, another node has its lease, or ctx is
+// done.
 func (w *worker) run(ctx context.Context) {
 	first := cmp.Or(w.Retry, firstWait)
 	wait := first
 	for ctx.Err() == nil {
 		delivered, err := w.hold(ctx)
-		if tributary.KindOf(err) == tributary.NotFound || ctx.Err() != nil {
+		if err == nil || tributary.KindOf(err) == tributary.NotFound || ctx.Err() != nil {
 			return
 		}
 		if delivered {
 			wait = first
 		}
-		if err != nil {
-			w.log().Error("pump failed, will try again", "group", w.Group, "shard", w.shard.String(), "in", wait, "err", err)
-			if w.Failed != nil {
-				w.Failed(w.shard, err)
-			}
+		w.log().Error("pump failed, will try again", "group", w.Group, "shard", w.shard.String(), "in", wait, "err", err)
+		if w.Failed != nil {
+			w.Failed(w.shard, err)
 		}
 		sleep(ctx, wait)
 		wait = min(2*wait, lastWait)
 	}
 }
 
-// hold takes the shard's lease and delivers until something fails or somebody
-// else has taken the lease. It tells whether anything was delivered.
+// hold takes the shard's lease and delivers until something fails, without an
+// error if somebody else has the lease. It tells whether anything was
+// delivered.
 func (w *worker) hold(ctx context.Context) (delivered bool, err error) {
 	if taken, err := w.take(ctx); err != nil || !taken {
 		return false, err
 	}
 	defer func() {
-		// The next owner need not wait for the lease to run out.
+		// The next owner need not wait for this one's death.
 		if _, releaseErr := w.Leases.SwapLease(context.WithoutCancel(ctx), w.lease.Release()); releaseErr != nil && tributary.KindOf(releaseErr) != tributary.Stale {
 			err = errors.Join(err, releaseErr)
 		}
@@ -57,8 +57,8 @@ func (w *worker) hold(ctx context.Context) (delivered bool, err error) {
 		return false, err
 	}
 	for {
-		if ready, err := w.await(ctx); err != nil || !ready {
-			return delivered, ignoreDone(ctx, err)
+		if ready, err := w.ready(ctx); err != nil || !ready {
+			return delivered, err
 		}
 		n, last, err := w.deliver(ctx)
 		if err != nil {
@@ -71,7 +71,7 @@ func (w *worker) hold(ctx context.Context) (delivered bool, err error) {
 		if w.Delivered != nil {
 			w.Delivered(w.shard, n)
 		}
-		if err := w.renew(ctx, last); err != nil {
+		if err := w.advance(ctx, last); err != nil {
 			return delivered, err
 		}
 	}
@@ -86,7 +86,7 @@ func (w *worker) begin(ctx context.Context) error {
 		}
 		// The lease must tell what the sink lacks, or it may be trimmed.
 		if at != w.lease.Checkpoint {
-			if err := w.renew(ctx, at); err != nil {
+			if err := w.advance(ctx, at); err != nil {
 				return err
 			}
 		}
@@ -107,50 +107,37 @@ func (w *worker) take(ctx context.Context) (bool, error) {
 			l = have
 		}
 	}
-	if !l.Free(w.now()) && l.Owner != w.Owner {
+	if !w.Node.Free(&l) {
 		return false, nil
 	}
-	w.lease, err = w.Leases.SwapLease(ctx, l.Take(w.Owner, w.now()))
+	w.lease, err = w.Leases.SwapLease(ctx, l.Take(w.Node.Name))
 	if tributary.KindOf(err) == tributary.Stale {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// renew keeps the lease, and moves its checkpoint. A lease that is lost stays
-// as it was: giving it back then does nothing.
-func (w *worker) renew(ctx context.Context, checkpoint tributary.Position) error {
-	l, err := w.Leases.SwapLease(context.WithoutCancel(ctx), w.lease.Renew(w.now(), checkpoint))
+// advance moves the lease's checkpoint. A lease that is lost stays as it was:
+// giving it back then does nothing.
+func (w *worker) advance(ctx context.Context, checkpoint tributary.Position) error {
+	l := w.lease
+	l.Checkpoint = checkpoint
+	l, err := w.Leases.SwapLease(context.WithoutCancel(ctx), l)
 	if err == nil {
 		w.lease = l
 	}
 	return err
 }
 
-// await tells that there are entries above the checkpoint, and has a token for
-// them, or false when ctx is done. It renews the lease meanwhile.
-func (w *worker) await(ctx context.Context) (bool, error) {
-	for ctx.Err() == nil {
-		if ready, err := w.ready(ctx); err != nil || ready {
-			return ready, err
-		}
-		if err := w.renew(ctx, w.lease.Checkpoint); err != nil {
-			return false, err
-		}
-	}
-	return false, nil
-}
-
-// ready waits for entries and a token, or gives up when it is time to renew the lease.
+// ready waits for entries above the checkpoint and a token for them, or tells
+// false when ctx is done.
 func (w *worker) ready(ctx context.Context) (bool, error) {
-	limited, cancel := context.WithTimeout(ctx, renewTime)
-	defer cancel()
-	if err := w.Source.Wait(limited, w.shard, w.lease.Checkpoint); err != nil || limited.Err() != nil {
-		return false, ignoreDone(limited, err)
+	if err := w.Source.Wait(ctx, w.shard, w.lease.Checkpoint); err != nil || ctx.Err() != nil {
+		return false, ignoreDone(ctx, err)
 	}
-	first, err := w.Source.Read(limited, w.shard, w.lease.Checkpoint, 1)
+	first, err := w.Source.Read(ctx, w.shard, w.lease.Checkpoint, 1)
 	if err != nil {
-		return false, ignoreDone(limited, err)
+		return false, ignoreDone(ctx, err)
 	}
 	linger := cmp.Or(w.Linger, 200*time.Millisecond)
 	if len(first) > 0 && w.now()-first[0].Arrived < tributary.Millis(linger.Milliseconds()) {
@@ -159,7 +146,7 @@ func (w *worker) ready(ctx context.Context) (bool, error) {
 	select {
 	case w.batches <- struct{}{}:
 		return true, nil
-	case <-limited.Done():
+	case <-ctx.Done():
 		return false, nil
 	}
 }
@@ -168,6 +155,11 @@ func (w *worker) ready(ctx context.Context) (bool, error) {
 // many entries that were, and the last one's position.
 func (w *worker) deliver(ctx context.Context) (int, tributary.Position, error) {
 	defer func() { <-w.batches }()
+	if !w.Node.Sure() {
+		// Others may take this node for dead. A sink would refuse what comes
+		// from it then, but not every sink can.
+		return 0, "", tributary.Errorf(tributary.Unavailable, "deliver", "the other nodes have not heard of this one for too long")
+	}
 	// A batch that was begun is finished: its sink commits or not, but is not
 	// torn off by a shutdown.
 	ctx = context.WithoutCancel(ctx)

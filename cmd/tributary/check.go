@@ -38,7 +38,7 @@ func (c *serveCmd) Validate() error {
 }
 
 func (c *serveCmd) checkPlaces() error {
-	err := cmp.Or(checkListen("--listen", c.Listen), checkData(c.Data), checkRegions("--region", c.Region), checkPublicURL(c.PublicURL))
+	err := cmp.Or(checkListen("--listen", c.Listen), checkData(c.Data), checkRegions("--region", c.Region), checkURL("--public-url", c.PublicURL), checkURL("--node-url", c.NodeURL))
 	if err == nil && c.DebugListen != "" {
 		err = checkListen("--debug-listen", c.DebugListen)
 	}
@@ -109,13 +109,13 @@ func (c *serveCmd) checkSizes() error {
 	return nil
 }
 
-// checkPublicURL refuses what no path can be added to.
-func checkPublicURL(text string) error {
+// checkURL refuses what no path can be added to.
+func checkURL(flag, text string) error {
 	if text == "" {
 		return nil
 	}
 	if !isServerURL(text) {
-		return fmt.Errorf("--public-url is %q, it must be like https://sync.example.org: http or https, a host, and no path", text)
+		return fmt.Errorf("%s is %q, it must be like https://sync.example.org: http or https, a host, and no path", flag, text)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,18 +53,20 @@ func startServer(t *testing.T, edit func(*serveCmd)) *server {
 	return s
 }
 
-// runServer runs a server that is open until the test ends.
-func runServer(t *testing.T, s *server) {
+// runServer runs a server that is open until the test ends, or stop is called.
+func runServer(t *testing.T, s *server) (stop func()) {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	ended := sync.OnceFunc(func() {
+		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("the server ended with %v", err)
 		}
 	})
+	t.Cleanup(ended)
+	return ended
 }
 
 func TestCommandLine(t *testing.T) {

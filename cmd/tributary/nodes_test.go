@@ -1,11 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"tributary"
 	"tributary/internal/pgtest"
 )
 
@@ -14,9 +18,9 @@ import (
 func TestNodes(t *testing.T) {
 	url := pgtest.Start(t).Fresh(t)
 	first := t.TempDir()
-	one := startServer(t, func(c *serveCmd) { c.Store, c.Data = url, first })
+	one := startServer(t, func(c *serveCmd) { c.Store, c.Data, c.Warehouse = url, first, "none" })
 	another := func(master string) func(*serveCmd) {
-		return func(c *serveCmd) { c.Store, c.MasterKeyFile = url, master }
+		return func(c *serveCmd) { c.Store, c.MasterKeyFile, c.Warehouse = url, master, "none" }
 	}
 	two := startServer(t, another(filepath.Join(first, "master.key")))
 	const id = "us-east-1:11111111-2222-4333-8444-555555555555"
@@ -26,9 +30,6 @@ func TestNodes(t *testing.T) {
 	if code, stdout, stderr := tool(t, nil, "pool", "show", "--server", two.url(), "--data", first, id); code != 0 || !strings.Contains(stdout, "made on one") {
 		t.Errorf("on the other node: %d %s%s", code, stdout, stderr)
 	}
-	if code, _, stderr := tool(t, nil, "query", "--server", two.url(), "--data", first, "SELECT 1"); code != 1 || !strings.Contains(stderr, "no embedded warehouse over a database of many nodes") {
-		t.Errorf("query: %d %s", code, stderr)
-	}
 	wrong := t.TempDir()
 	if _, err := masterKey("", wrong, 0); err != nil {
 		t.Fatal(err)
@@ -37,5 +38,132 @@ func TestNodes(t *testing.T) {
 	another(filepath.Join(wrong, "master.key"))(&cfg)
 	if _, err := newServer(t.Context(), &cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "opens none of the store's access keys") {
 		t.Errorf("with another master key: %v", err)
+	}
+}
+
+// family is nodes on one database that share a master key.
+type family struct {
+	*testing.T
+	store string
+	data  string // of the first node, whose key all use
+	key   tributary.DatasetKey
+}
+
+func newFamily(t *testing.T) *family {
+	return &family{T: t, store: pgtest.Start(t).Fresh(t), data: t.TempDir(),
+		key: tributary.DatasetKey{Pool: "us-east-1:11111111-2222-4333-8444-555555555555", Identity: "us-east-1:22222222-2222-4333-8444-555555555555", Dataset: "d"}}
+}
+
+func (f *family) node(edit func(*serveCmd)) (s *server, stop func()) {
+	f.Helper()
+	c := usualSettings(f.TempDir())
+	c.Store, c.MasterKeyFile = f.store, filepath.Join(f.data, "master.key")
+	edit(&c)
+	if c.Data == f.data {
+		c.MasterKeyFile = "" // it makes the key
+	}
+	s, err := newServer(f.Context(), &c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		f.Fatal(err)
+	}
+	return s, runServer(f.T, s)
+}
+
+func (f *family) check(err error) {
+	f.Helper()
+	if err != nil {
+		f.Fatal(err)
+	}
+}
+
+// write makes a change on a node.
+func (f *family) write(on *server) {
+	f.Helper()
+	developer := tributary.Principal{Account: "000000000000", AccessKey: "test"}
+	ctx := f.Context()
+	if _, err := on.service.CreatePool(ctx, developer, tributary.Pool{ID: f.key.Pool, Name: "p"}); err == nil {
+		_, err = on.service.CreateIdentity(ctx, developer, tributary.Identity{ID: f.key.Identity, Pool: f.key.Pool})
+		f.check(err)
+	}
+	l, err := on.service.ListRecords(ctx, developer, f.key, tributary.ListQuery{})
+	f.check(err)
+	_, err = on.service.UpdateRecords(ctx, developer, f.key, tributary.Update{SessionToken: l.SessionToken,
+		Patches: []tributary.Patch{{Key: "k", Value: "v", SyncCount: l.SyncCount}}})
+	f.check(err)
+}
+
+// rows waits until a query on a node finds so many rows.
+func (f *family) rows(on *server, want int) {
+	f.Helper()
+	f.await(on, func(code int, stdout, _ string) bool {
+		return code == 0 && strings.Contains(stdout, fmt.Sprint(want, " rows"))
+	})
+}
+
+func (f *family) await(on *server, ok func(code int, stdout, stderr string) bool) {
+	f.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		code, stdout, stderr := tool(f.T, nil, "query", "--server", on.url(), "--data", f.data, "SELECT count(*) || ' rows' AS n FROM cognito_raw_data")
+		if ok(code, stdout, stderr) {
+			return
+		}
+		if time.Now().After(deadline) {
+			f.Fatalf("a query: %d %s%s", code, stdout, stderr)
+		}
+	}
+}
+
+// TestWarehouseOfNodes: one node has the embedded warehouse, and every node
+// answers queries of it. Whoever can go on without a loss takes it over.
+func TestWarehouseOfNodes(t *testing.T) {
+	t.Run("SharedFile", func(t *testing.T) {
+		f := newFamily(t)
+		file := filepath.Join(t.TempDir(), "shared.duckdb")
+		one, stopOne := f.node(func(c *serveCmd) { c.Data, c.WarehouseFile = f.data, file })
+		f.write(one)
+		f.rows(one, 1)
+		two, _ := f.node(func(c *serveCmd) { c.WarehouseFile = file })
+		f.rows(two, 1)
+		three, _ := f.node(func(c *serveCmd) { c.Warehouse = "none" })
+		f.rows(three, 1)
+		f.write(three)
+		f.rows(two, 2)
+		f.trim(one)
+		stopOne()
+		f.rows(two, 2)
+		f.rows(three, 2)
+		f.write(three)
+		f.rows(three, 3)
+	})
+	t.Run("FilesOfTheirOwn", func(t *testing.T) {
+		f := newFamily(t)
+		one, stop := f.node(func(c *serveCmd) { c.Data = f.data })
+		f.write(one)
+		f.rows(one, 1)
+		f.trim(one)
+		two, stopTwo := f.node(func(*serveCmd) {})
+		stop()
+		f.await(two, func(code int, _, stderr string) bool {
+			return code == 1 && strings.Contains(stderr, "is in the file of another node")
+		})
+		_, stop = f.node(func(c *serveCmd) { c.Data = f.data }) // has the file
+		f.rows(two, 1)
+		stopTwo()
+		stop()
+		three, _ := f.node(func(c *serveCmd) { c.WarehouseLoss = true })
+		f.write(three)
+		f.rows(three, 1)
+	})
+}
+
+// trim forgets all that the warehouse has.
+func (f *family) trim(on *server) {
+	f.Helper()
+	shards, err := on.store.Shards(f.Context())
+	f.check(err)
+	for _, s := range shards {
+		end, err := on.store.Find(f.Context(), s, math.MaxInt64)
+		f.check(err)
+		f.check(on.store.Trim(f.Context(), s, end))
 	}
 }

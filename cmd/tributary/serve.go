@@ -29,8 +29,6 @@ import (
 	"tributary/store/pebblestore"
 	"tributary/store/pgstore"
 	"tributary/stream"
-	"tributary/warehouse"
-	"tributary/warehouse/duckdb"
 )
 
 type serveCmd struct {
@@ -43,6 +41,7 @@ type serveCmd struct {
 	Account string   `default:"000000000000" help:"The developers' account: 12 digits."`
 
 	Store            string `help:"Database of many nodes, PostgreSQL or one that speaks its protocol. Default: a store of its own in the data folder. Set it by the environment: it holds a password." placeholder:"postgres://…"`
+	NodeURL          string `help:"URL by which the other nodes reach this one. Default: the address that it listens on, or by which it reaches the database." placeholder:"URL"`
 	StoreConnections int    `default:"16" help:"Connections to the database at most." placeholder:"N"`
 
 	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder, created at the first start." placeholder:"FILE"`
@@ -50,6 +49,8 @@ type serveCmd struct {
 	MinFree       string `default:"auto" help:"Free space of the disk below which writes are refused: a size or a percentage. auto: 1GiB or 5%, whichever is less." placeholder:"SIZE"`
 
 	Warehouse       string   `enum:"duckdb,none" default:"duckdb" help:"Where the changes are kept for queries: duckdb or none."`
+	WarehouseFile   string   `help:"File of the embedded warehouse. On a disk that several nodes share, any of them can take it over. Default: warehouse.duckdb in the data folder." placeholder:"FILE"`
+	WarehouseLoss   bool     `help:"Take the embedded warehouse over even if entries that this node's file lacks are no longer in the log."`
 	WarehouseMemory byteSize `default:"512MiB" help:"Memory that the warehouse may use." placeholder:"SIZE"`
 
 	StreamInlineLimit byteSize `default:"50KiB" help:"Size of a stream record from which on it carries a link instead of its records." placeholder:"SIZE"`
@@ -87,18 +88,20 @@ type server struct {
 	auth      *auth.Auth
 	newKey    *awswire.Credentials // created by this start
 	service   *tributary.Service
-	warehouse warehouse.Warehouse // nil: none
-	missing   error               // why there is none although one was asked for
+	node      *stream.Node
+	warehouse hosted
+	hosting   *stream.Job // decides which node has the embedded warehouse
 	ops       *ops.Ops
 	http      *http.Server
-	pumps     []func(context.Context) error
+
+	background []func(context.Context) error
 }
 
 // newServer opens everything, in named steps. What was opened is closed again
 // if a later step fails.
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
-	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.openAuth, s.checkKeys, s.openWarehouse, s.buildFronts, s.buildPumps} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openWarehouse, s.buildFronts, s.buildBackground} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -280,30 +283,6 @@ func (s *server) checkKeys(ctx context.Context) error {
 If it is lost for good, make a key with "tributary access-key create"`)
 }
 
-func (s *server) openWarehouse(ctx context.Context) error {
-	if s.cfg.Warehouse == "none" {
-		s.missing = tributary.Errorf(tributary.Unavailable, "query", "The server was started with --warehouse none")
-		return nil
-	}
-	if s.cfg.Store != "" {
-		// A file belongs to one node, and nothing says yet to which.
-		s.missing = tributary.Errorf(tributary.Unavailable, "query", "There is no embedded warehouse over a database of many nodes yet")
-		return nil
-	}
-	w, err := duckdb.Open(ctx, duckdb.Config{
-		Path: filepath.Join(s.cfg.Data, "warehouse.duckdb"), Store: s.store.ID(), MemoryLimit: fmt.Sprintf("%dMiB", s.cfg.WarehouseMemory>>20),
-	})
-	if err != nil && !duckdb.Available {
-		s.missing = err
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	s.warehouse = w
-	return nil
-}
-
 func (s *server) publicURL() string {
 	if s.cfg.PublicURL != "" {
 		return strings.TrimSuffix(s.cfg.PublicURL, "/")
@@ -320,7 +299,7 @@ func (s *server) buildFronts(context.Context) error {
 		identity: cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Issue: s.auth.Issue, Log: s.log, Observe: observe}),
 		kinesis: kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Link: links.Link,
 			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe}),
-		api:     api.New(api.Config{Service: s.service, Authenticate: authenticate, Query: s.query, Log: s.log, Observe: observe}),
+		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Query: s.query, Log: s.log, Observe: observe}), s.warehouseNode),
 		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},
 		ops:     s.ops,
 	}
@@ -342,52 +321,13 @@ func (s *server) httpServer(h http.Handler) *http.Server {
 	}
 }
 
-// mostResult is how many bytes the values of a query's result may have.
-const mostResult = 32 << 20
-
-// query runs a SELECT for the own API.
-func (s *server) query(ctx context.Context, sql string, maxRows int, timeout time.Duration) (*api.Table, error) {
-	if s.warehouse == nil {
-		return nil, s.missing
-	}
-	r, err := s.warehouse.Query(ctx, sql, warehouse.QueryLimits{Rows: maxRows, Bytes: mostResult, Time: timeout})
-	if err != nil {
-		return nil, err
-	}
-	return &api.Table{Columns: r.Columns, Types: r.Types, Rows: r.Rows, Cut: r.Cut}, nil
-}
-
-const warehouseGroup = "warehouse"
-
-func (s *server) buildPumps(context.Context) error {
-	// The folder's lock proves that no other process owns the leases: one that
-	// crashed need not be waited for.
-	const owner = "embedded"
-	if s.warehouse != nil {
-		p := &stream.Pump{Group: warehouseGroup, Owner: owner, Source: s.store, Leases: s.store, Sink: s.warehouse, Log: s.log,
-			Delivered: s.ops.Delivered(warehouseGroup), Failed: s.ops.Failed(warehouseGroup)}
-		s.pumps = append(s.pumps, p.Run)
-		s.ops.WatchLag(s.store, warehouseGroup)
-	}
-	// A start without the warehouse must not cost it what it has not got yet.
-	r := &stream.Retention{Store: s.store, Groups: []string{warehouseGroup}, Log: s.log}
-	s.pumps = append(s.pumps, s.service.Run, r.Run)
-	return nil
-}
-
 // run serves until ctx is done or the store fails. Then the fronts drain, the
 // pumps finish their batch and give up their leases, and the store closes last.
 func (s *server) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var running sync.WaitGroup
-	for _, p := range s.pumps {
-		running.Go(func() {
-			if err := p(background); err != nil {
-				s.log.Error("background work ended", "err", err)
-			}
-		})
-	}
+	running.Go(func() { s.work(background) })
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
 	s.serveDebug(background)
@@ -431,8 +371,8 @@ func (s *server) serveDebug(ctx context.Context) {
 // close closes what is open, the store last.
 func (s *server) close() error {
 	var err error
-	if s.warehouse != nil {
-		err = s.warehouse.Close()
+	if w, _ := s.warehouse.get(); w != nil {
+		err = w.Close()
 	}
 	if s.store != nil {
 		err = errors.Join(err, s.store.Close())

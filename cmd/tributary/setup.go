@@ -147,12 +147,7 @@ func (s *server) greet(w io.Writer) {
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 	say("tributary %s is ready on %s", version, s.url())
 	say("  store        %s", s.cfg.storeName())
-	switch {
-	case s.warehouse != nil:
-		say("  warehouse    %s", filepath.Join(s.cfg.Data, "warehouse.duckdb"))
-	default:
-		say("  warehouse    none: %s", tributary.Message(s.missing))
-	}
+	say("  warehouse    %s", s.greetWarehouse())
 	_, missing := os.Stat(credentials)
 	switch {
 	case missing != nil:

@@ -19,6 +19,9 @@ const Name = "tributary"
 // Prefix is what the paths of all operations begin with.
 const Prefix = "/_tributary/v1/"
 
+// QueryPath is the path of queries.
+const QueryPath = Prefix + "query"
+
 const maxBody = 1 << 20
 
 // Config says what the front stands on.
@@ -61,7 +64,7 @@ func (f *front) operations() []op {
 		{Name: "DescribePool", Method: "GET", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.describePool)},
 		{Name: "SetPool", Method: "POST", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.setPool)},
 		{Name: "CreateIdentity", Method: "POST", Path: Prefix + "pools/{PoolId}/identities", Handle: awswire.StrictHandler(f.createIdentity)},
-		{Name: "Query", Method: "POST", Path: Prefix + "query", Handle: awswire.StrictHandler(f.query)},
+		{Name: "Query", Method: "POST", Path: QueryPath, Handle: awswire.StrictHandler(f.query)},
 	}
 }
 

@@ -31,7 +31,7 @@ func leaseFields(k *kit) {
 	shard := tributary.Shard{Stream: s.ID}
 	want := tributary.Lease{Group: "warehouse", Shard: shard}
 	for n := range int64(4) {
-		want = want.Take(fmt.Sprint("node-", n), epoch+tributary.Millis(n))
+		want = want.Take(fmt.Sprint("node-", n))
 		want.Checkpoint = tributary.PositionOf(shard, uint64(n))
 		if n == 2 {
 			want = want.Release()
@@ -52,9 +52,9 @@ func leaseStale(k *kit) {
 	_, err := k.s.SwapLease(ctx, tributary.Lease{Group: "g", Shard: shard, Revision: 1})
 	k.kind(err, tributary.Stale)
 	first := got(k.s.SwapLease(ctx, tributary.Lease{Group: "g", Shard: shard, Owner: "a", Epoch: 1}))(k)
-	second := got(k.s.SwapLease(ctx, first.Take("b", epoch)))(k)
+	second := got(k.s.SwapLease(ctx, first.Take("b")))(k)
 	for _, revision := range []int64{0, 1, 3, -1} {
-		late := first.Take("late", epoch)
+		late := first.Take("late")
 		late.Revision = revision
 		_, err := k.s.SwapLease(ctx, late)
 		k.kind(err, tributary.Stale)

@@ -376,7 +376,7 @@ func (a *actor) trimDefault() string {
 func leaseGroupNames() []string { return []string{"g", "G", "g/1"} }
 
 func (a *actor) leaseLabel(l *tributary.Lease) string {
-	return fmt.Sprintf("%q %s owner %q epoch %d until %d at %s r%d", l.Group, a.shardLabel(l.Shard), l.Owner, l.Epoch, l.Expires,
+	return fmt.Sprintf("%q %s owner %q epoch %d at %s r%d", l.Group, a.shardLabel(l.Shard), l.Owner, l.Epoch,
 		a.positionLabel(l.Checkpoint), l.Revision)
 }
 
@@ -392,7 +392,7 @@ func (a *actor) lease() string {
 			l = stored
 		}
 	}
-	l = l.Take(fmt.Sprint("node-", a.rnd.IntN(3)), a.writer().Now)
+	l = l.Take(fmt.Sprint("node-", a.rnd.IntN(3)))
 	l.Checkpoint = tributary.PositionOf(shard, uint64(a.rnd.IntN(5)))
 	l.Revision, _ = a.late(l.Revision)
 	stored, err := a.s.SwapLease(a.ctx, l)

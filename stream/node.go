@@ -1,0 +1,187 @@
+package stream
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"tributary"
+)
+
+// Node is one process among those that share a store. It tells the others that
+// it is alive, by a lease of its own that it writes every second, and knows who
+// of them is: those whose lease changed within LeaseTime. Only lengths of time
+// are measured, each by one clock, so that clocks need not agree. Name is
+// required.
+type Node struct {
+	// Name owns leases; another one for every process.
+	Name string
+	// Leases is where the nodes meet; nil: this node is the only one.
+	Leases tributary.Leases
+	Log    *slog.Logger // nil: no log
+
+	mu     sync.Mutex
+	place  tributary.Lease // this node's own, as last written
+	proven time.Time       // when the last write of it that succeeded began
+	looked time.Time       // zero: the last look failed
+	others map[tributary.Shard]sighting
+}
+
+// sighting is what was seen of a node's lease.
+type sighting struct {
+	lease  tributary.Lease
+	silent time.Duration // for which it was seen unchanged
+}
+
+func (s *sighting) alive() bool { return s.lease.Owner != "" && s.silent < tributary.LeaseTime }
+
+// nodeEvery is the time between two looks, each of which writes and reads.
+const nodeEvery = time.Second
+
+// Run tells and looks until ctx is done. Whoever works under the node's name
+// must have ended by then.
+func (n *Node) Run(ctx context.Context) error {
+	if n.Leases == nil {
+		<-ctx.Done()
+		return nil
+	}
+	for {
+		if err := n.look(ctx); err != nil && ctx.Err() == nil && n.Log != nil {
+			n.Log.Warn("the other nodes cannot be seen, will try again", "err", err)
+		}
+		if !sleep(ctx, nodeEvery) {
+			break
+		}
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), nodeEvery)
+	defer cancel()
+	n.mu.Lock()
+	place := n.place
+	n.mu.Unlock()
+	if place.Owner != "" {
+		// The others find out by themselves if this fails.
+		_, _ = n.Leases.SwapLease(last, place.Release())
+	}
+	return nil
+}
+
+// look reads every node's lease, and writes this one's.
+func (n *Node) look(ctx context.Context) error {
+	began := time.Now()
+	all, err := n.Leases.Leases(ctx, tributary.NodesGroup)
+	if err != nil {
+		n.mu.Lock()
+		n.looked = time.Time{}
+		n.mu.Unlock()
+		return err
+	}
+	place := n.see(began, all)
+	began = time.Now()
+	if place.Owner != n.Name {
+		place = place.Take(n.Name)
+	}
+	place, err = n.Leases.SwapLease(ctx, place)
+	if tributary.KindOf(err) == tributary.Stale {
+		return nil // another node was faster; the next look finds another place
+	}
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.place, n.proven = place, began
+	return nil
+}
+
+// see takes in the leases as they are now, and gives the place to write: this
+// node's, or one that nobody has.
+func (n *Node) see(now time.Time, all []tributary.Lease) tributary.Lease {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	// While nobody was looking, because the store did not answer or this node
+	// slept, silence proves nothing.
+	passed := time.Duration(0)
+	if !n.looked.IsZero() {
+		passed = min(now.Sub(n.looked), 2*nodeEvery)
+	}
+	n.looked = now
+	others := make(map[tributary.Shard]sighting, len(all))
+	own, free := tributary.Lease{Group: tributary.NodesGroup}, -1
+	for i, l := range all {
+		if l.Owner == n.Name {
+			own = l
+			continue
+		}
+		s := sighting{lease: l}
+		if before, ok := n.others[l.Shard]; ok && before.lease.Revision == l.Revision {
+			s.silent = before.silent + passed
+		}
+		others[l.Shard] = s
+		if !s.alive() && (free < 0 || l.Shard.Number < all[free].Shard.Number) {
+			free = i
+		}
+	}
+	n.others = others
+	switch {
+	case own.Owner != "":
+	case free >= 0:
+		own = all[free]
+	default:
+		own.Shard.Number = uint32(len(all))
+	}
+	return own
+}
+
+// Sure tells whether every other node must take this one for alive. What needs
+// to be done by one node alone is not begun without.
+func (n *Node) Sure() bool {
+	if n.Leases == nil {
+		return true
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.place.Owner != "" && time.Since(n.proven) < tributary.LeaseTime-nodeEvery
+}
+
+// Free tells whether a lease may be taken by this node.
+func (n *Node) Free(l *tributary.Lease) bool {
+	return l.Owner == "" || l.Owner == n.Name || !n.Alive(l.Owner)
+}
+
+// Alive tells whether a node is taken for alive.
+func (n *Node) Alive(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range n.others {
+		if s.lease.Owner == name && s.alive() {
+			return true
+		}
+	}
+	return name == n.Name
+}
+
+// Names lists the nodes that are alive, this one included, in order.
+func (n *Node) Names() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	names := []string{n.Name}
+	for _, s := range n.others {
+		if s.alive() {
+			names = append(names, s.lease.Owner)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// share is how many of a number of leases this node is to hold.
+func (n *Node) share(leases int) int {
+	names := n.Names()
+	share := leases / len(names)
+	if i, _ := slices.BinarySearch(names, n.Name); i < leases%len(names) {
+		share++
+	}
+	return share
+}
