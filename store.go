@@ -24,6 +24,7 @@ type Store interface {
 	Log
 	Leases
 	AccessKeys
+	SealingKeys
 	Usages
 	// ID is a random name that the store got when it was made: what was taken
 	// from another store's log does not continue from this one's.

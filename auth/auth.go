@@ -138,7 +138,7 @@ func (a *Auth) Check(k tributary.AccessKey) error {
 // Errors: Stale if there is one with its id.
 func (a *Auth) PutAccessKey(ctx context.Context, c awswire.Credentials) error {
 	return a.Keys.PutAccessKey(ctx, tributary.AccessKey{
-		ID: c.AccessKeyID, Sealed: []byte(a.Sealer.Seal(keyContext(c.AccessKeyID), []byte(c.SecretKey))), Created: tributary.MillisOf(a.now()),
+		ID: c.AccessKeyID, Sealed: []byte(a.Sealer.SealForGood(keyContext(c.AccessKeyID), []byte(c.SecretKey))), Created: tributary.MillisOf(a.now()),
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"tributary"
 	"tributary/internal/pgtest"
+	"tributary/warehouse/duckdb"
 )
 
 // TestNodes has two nodes on one database: what is made on one is there on the
@@ -116,6 +117,9 @@ func (f *family) await(on *server, ok func(code int, stdout, stderr string) bool
 // TestWarehouseOfNodes: one node has the embedded warehouse, and every node
 // answers queries of it. Whoever can go on without a loss takes it over.
 func TestWarehouseOfNodes(t *testing.T) {
+	if !duckdb.Available {
+		t.Skip("there is no embedded warehouse without cgo")
+	}
 	t.Run("SharedFile", func(t *testing.T) {
 		f := newFamily(t)
 		file := filepath.Join(t.TempDir(), "shared.duckdb")

@@ -84,6 +84,7 @@ type server struct {
 	listener  net.Listener
 	debug     net.Listener // nil: no profiling pages
 	sealer    *tributary.Sealer
+	rotation  *tributary.Rotation
 	store     tributary.Store
 	auth      *auth.Auth
 	newKey    *awswire.Credentials // created by this start
@@ -101,7 +102,7 @@ type server struct {
 // if a later step fails.
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
-	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openWarehouse, s.buildFronts, s.buildBackground} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openWarehouse, s.buildFronts, s.buildBackground} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -281,6 +282,12 @@ func (s *server) checkKeys(ctx context.Context) error {
 	}
 	return errors.New(`the master key opens none of the store's access keys: every node and every start needs the one that the store began with.
 If it is lost for good, make a key with "tributary access-key create"`)
+}
+
+// openSealing takes over the keys that all nodes seal tokens under.
+func (s *server) openSealing(ctx context.Context) error {
+	s.rotation = &tributary.Rotation{Keys: s.store, Sealer: s.sealer, Log: s.log}
+	return s.rotation.Look(ctx)
 }
 
 func (s *server) publicURL() string {

@@ -25,6 +25,7 @@ const (
 	tableSessions = 'y' // pool → sync sessions
 	tableLease    = 'e' // group 0 stream id, shard → JSON
 	tableKey      = 'k' // access key id → JSON
+	tableSealing  = 'g' // sealing key id → JSON
 )
 
 var (

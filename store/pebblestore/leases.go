@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 
 	"tributary"
@@ -91,19 +92,24 @@ func (s *Store) AccessKey(_ context.Context, id string) (tributary.AccessKey, er
 
 // AccessKeys lists the access keys.
 func (s *Store) AccessKeys(context.Context) ([]tributary.AccessKey, error) {
+	return listJSON[tributary.AccessKey](s, "list access keys", tableKey)
+}
+
+// listJSON lists a table of JSON values.
+func listJSON[T any](s *Store, op string, table byte) ([]T, error) {
 	if err := s.alive(); err != nil {
 		return nil, err
 	}
 	s.records.Lock()
 	defer s.records.Unlock()
-	var out []tributary.AccessKey
-	err := scan(s.db, []byte{tableKey}, func(_, value []byte) error {
-		var k tributary.AccessKey
-		err := json.Unmarshal(value, &k)
-		out = append(out, k)
+	var out []T
+	err := scan(s.db, []byte{table}, func(_, value []byte) error {
+		var v T
+		err := json.Unmarshal(value, &v)
+		out = append(out, v)
 		return err
 	})
-	return out, internal("list access keys", err)
+	return out, internal(op, err)
 }
 
 // PutAccessKey writes an access key if its revision is the stored one.
@@ -116,4 +122,48 @@ func (s *Store) PutAccessKey(_ context.Context, k tributary.AccessKey) error {
 		k.Revision++
 		return k, nil
 	})
+}
+
+func sealingKey(id uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{tableSealing}, id)
+}
+
+// SealingKeys lists the sealing keys.
+func (s *Store) SealingKeys(context.Context) ([]tributary.SealingKey, error) {
+	return listJSON[tributary.SealingKey](s, "list sealing keys", tableSealing)
+}
+
+// PutSealingKey writes a sealing key if its revision is the stored one.
+func (s *Store) PutSealingKey(_ context.Context, k tributary.SealingKey) error {
+	var have tributary.SealingKey
+	return s.swap("put sealing key", sealingKey(k.ID), &have, func() (any, error) {
+		if have.Revision != k.Revision {
+			return nil, stale("put sealing key")
+		}
+		k.Revision++
+		return k, nil
+	})
+}
+
+// DeleteSealingKey forgets a sealing key.
+func (s *Store) DeleteSealingKey(_ context.Context, id uint32) error {
+	const op = "delete sealing key"
+	if err := s.alive(); err != nil {
+		return err
+	}
+	s.records.Lock()
+	defer s.records.Unlock()
+	value, err := s.get(sealingKey(id))
+	if err != nil {
+		return internal(op, err)
+	}
+	if value == "" {
+		return tributary.Errorf(tributary.NotFound, op, "The sealing key does not exist")
+	}
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.Delete(sealingKey(id), nil); err != nil {
+		return internal(op, err)
+	}
+	return s.write(b)
 }

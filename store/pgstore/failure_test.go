@@ -166,7 +166,8 @@ func TestReadOnly(t *testing.T) {
 	eventually(t, func() error { _, err := write(t.Context(), s, key(1), 3); return err })
 }
 
-// TestNewerSchema is not opened.
+// TestNewerSchema: one step ahead is what an old node meets while the nodes are
+// replaced. Two are not opened.
 func TestNewerSchema(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Fresh(t)
@@ -176,9 +177,15 @@ func TestNewerSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), `INSERT INTO schema_versions VALUES ($1)`, pgstore.Version()+1); err != nil {
-		t.Fatal(err)
+	ahead := func(steps int) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), `INSERT INTO schema_versions VALUES ($1)`, pgstore.Version()+steps); err != nil {
+			t.Fatal(err)
+		}
 	}
+	ahead(1)
+	open(t, pgstore.Config{URL: url})
+	ahead(2)
 	if _, err := pgstore.Open(t.Context(), pgstore.Config{URL: url}); tributary.KindOf(err) != tributary.Invalid || !strings.Contains(err.Error(), "schema version") {
 		t.Errorf("a newer schema: %v", err)
 	}

@@ -75,3 +75,30 @@ func (s *Store) PutAccessKey(ctx context.Context, k tributary.AccessKey) error {
 		`UPDATE access_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3`,
 		next.Revision, []byte(k.ID))
 }
+
+// SealingKeys lists the sealing keys.
+func (s *Store) SealingKeys(ctx context.Context) ([]tributary.SealingKey, error) {
+	return listJSON[tributary.SealingKey](ctx, s, "list sealing keys", `SELECT body FROM sealing_keys`)
+}
+
+// PutSealingKey writes a sealing key if its revision is the stored one.
+func (s *Store) PutSealingKey(ctx context.Context, k tributary.SealingKey) error {
+	next := k
+	next.Revision++
+	return s.swap(ctx, "put sealing key", next, k.Revision,
+		`INSERT INTO sealing_keys (revision, body, key_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+		`UPDATE sealing_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3`,
+		next.Revision, int64(k.ID))
+}
+
+// DeleteSealingKey forgets a sealing key.
+func (s *Store) DeleteSealingKey(ctx context.Context, id uint32) error {
+	const op = "delete sealing key"
+	return s.tx(ctx, op, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM sealing_keys WHERE key_id = $1`, int64(id))
+		if err == nil && tag.RowsAffected() == 0 {
+			err = tributary.Errorf(tributary.NotFound, op, "The sealing key does not exist")
+		}
+		return err
+	})
+}

@@ -12,7 +12,9 @@ import (
 )
 
 // migrations are the steps from one version of the schema to the next, the
-// first from an empty database. A step that was released is never changed.
+// first from an empty database. A step that was released is never changed, and
+// leaves a schema that the program of the step before can still work with: old
+// and new nodes run side by side while they are replaced.
 //
 // The SQL keeps to what CockroachDB, YugabyteDB and Citus run too. Ids are
 // compared by their bytes whatever the database's collation; what may hold any
@@ -115,6 +117,11 @@ CREATE TABLE access_keys (
 	key_id bytea PRIMARY KEY,
 	revision bigint NOT NULL,
 	body text NOT NULL
+)`, `
+CREATE TABLE sealing_keys (
+	key_id bigint PRIMARY KEY,
+	revision bigint NOT NULL,
+	body text NOT NULL
 )`,
 }
 
@@ -129,7 +136,7 @@ type Migration struct {
 
 // Pending lists the steps that a database lacks.
 //
-// Errors: Invalid if its schema is newer than this program.
+// Errors: Invalid if its schema is more than one step newer than this program's.
 func Pending(ctx context.Context, url string) ([]Migration, error) {
 	conn, err := dial(ctx, url)
 	if err != nil {
@@ -148,8 +155,8 @@ func pending(ctx context.Context, conn *pgx.Conn) ([]Migration, error) {
 	if err := conn.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM schema_versions`).Scan(&have); err != nil {
 		return nil, wrap(op, err)
 	}
-	if have > len(migrations) {
-		return nil, tributary.Errorf(tributary.Invalid, op, "the database has schema version %d, this program knows %d", have, len(migrations))
+	if have > len(migrations)+1 {
+		return nil, tributary.Errorf(tributary.Invalid, op, "the database has schema version %d, this program works with %d and the one after it", have, len(migrations))
 	}
 	var out []Migration
 	for v := have + 1; v <= len(migrations); v++ {

@@ -487,6 +487,9 @@ func revisions(k *kit) {
 		"access key": func(revision int64, w int) error {
 			return k.s.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey, Revision: revision})
 		},
+		"sealing key": func(revision int64, w int) error {
+			return k.s.PutSealingKey(ctx, tributary.SealingKey{ID: 1, Revision: revision})
+		},
 	}
 	for what, put := range puts {
 		for revision := range int64(k.rounds()) {

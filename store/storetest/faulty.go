@@ -99,6 +99,16 @@ func (f *Faulty) PutAccessKey(ctx context.Context, a tributary.AccessKey) error 
 	return f.try("PutAccessKey", func() error { return f.Store.PutAccessKey(ctx, a) })
 }
 
+// PutSealingKey implements [tributary.SealingKeys].
+func (f *Faulty) PutSealingKey(ctx context.Context, k tributary.SealingKey) error {
+	return f.try("PutSealingKey", func() error { return f.Store.PutSealingKey(ctx, k) })
+}
+
+// DeleteSealingKey implements [tributary.SealingKeys].
+func (f *Faulty) DeleteSealingKey(ctx context.Context, id uint32) error {
+	return f.try("DeleteSealingKey", func() error { return f.Store.DeleteSealingKey(ctx, id) })
+}
+
 // CountSessions implements [tributary.Usages].
 func (f *Faulty) CountSessions(ctx context.Context, sessions map[tributary.PoolID]int64) error {
 	return f.try("CountSessions", func() error { return f.Store.CountSessions(ctx, sessions) })

@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"cmp"
+	"math"
+	"reflect"
 	"slices"
 
 	"tributary"
@@ -13,6 +15,7 @@ func keyCases() []testCase {
 		{"Stale", keyStale},
 		{"List", keyList},
 		{"NothingShared", keyNothingShared},
+		{"Sealing", sealingKeys},
 	}
 }
 
@@ -80,4 +83,32 @@ func keyNothingShared(k *kit) {
 		}
 		a.Sealed[0], list[0].Sealed[0] = 'X', 'X'
 	}
+}
+
+func sealingKeys(k *kit) {
+	ctx := k.Context()
+	k.kind(k.s.DeleteSealingKey(ctx, 1), tributary.NotFound)
+	k.kind(k.s.PutSealingKey(ctx, tributary.SealingKey{ID: 1, Revision: 1}), tributary.Stale)
+	put := func(id uint32, revision int64, sealed string) {
+		k.Helper()
+		k.ok(k.s.PutSealingKey(ctx, tributary.SealingKey{ID: id, Revision: revision, Sealed: []byte(sealed), Created: epoch}))
+	}
+	put(1, 0, "one")
+	put(2, 0, "two")
+	put(math.MaxUint32, 0, "last")
+	put(2, 1, "two \x00\xff")
+	k.kind(k.s.PutSealingKey(ctx, tributary.SealingKey{ID: 2, Revision: 1}), tributary.Stale)
+	k.kind(k.s.PutSealingKey(ctx, tributary.SealingKey{ID: 2}), tributary.Stale)
+	k.ok(k.s.DeleteSealingKey(ctx, 1))
+	k.kind(k.s.DeleteSealingKey(ctx, 1), tributary.NotFound)
+	for range 2 {
+		list := got(k.s.SealingKeys(ctx))(k)
+		slices.SortFunc(list, func(a, b tributary.SealingKey) int { return cmp.Compare(a.ID, b.ID) })
+		want := []tributary.SealingKey{{ID: 2, Revision: 2, Sealed: []byte("two \x00\xff"), Created: epoch}, {ID: math.MaxUint32, Revision: 1, Sealed: []byte("last"), Created: epoch}}
+		if !reflect.DeepEqual(list, want) {
+			k.Fatalf("the sealing keys are %+v, want %+v", list, want)
+		}
+		list[0].Sealed[0] = 'X' // nothing is shared
+	}
+	put(1, 0, "one again")
 }

@@ -32,6 +32,7 @@ type Model struct {
 	usage      map[tributary.PoolID]tributary.Usage
 	leases     map[leaseKey]tributary.Lease
 	keys       map[string]tributary.AccessKey
+	sealing    map[uint32]tributary.SealingKey
 	logs       map[tributary.Shard]*modelLog
 	byDefault  tributary.Stream   // the default log's shard map
 	lastStream tributary.StreamID // given so far
@@ -77,6 +78,7 @@ func (m *Model) make() {
 	m.usage = map[tributary.PoolID]tributary.Usage{}
 	m.leases = map[leaseKey]tributary.Lease{}
 	m.keys = map[string]tributary.AccessKey{}
+	m.sealing = map[uint32]tributary.SealingKey{}
 	m.logs = map[tributary.Shard]*modelLog{}
 	m.news = make(chan struct{})
 	m.lastStream = max(m.FirstStream-1, tributary.DefaultStream)

@@ -333,6 +333,42 @@ func (m *Model) PutAccessKey(_ context.Context, k tributary.AccessKey) error {
 	})
 }
 
+// SealingKeys implements [tributary.SealingKeys].
+func (m *Model) SealingKeys(context.Context) ([]tributary.SealingKey, error) {
+	return do(m, func() ([]tributary.SealingKey, error) {
+		var list []tributary.SealingKey
+		for _, k := range m.sealing {
+			k.Sealed = bytes.Clone(k.Sealed)
+			list = append(list, k)
+		}
+		return list, nil
+	})
+}
+
+// PutSealingKey implements [tributary.SealingKeys].
+func (m *Model) PutSealingKey(_ context.Context, k tributary.SealingKey) error {
+	return m.write(func() error {
+		if m.sealing[k.ID].Revision != k.Revision {
+			return failed(tributary.Stale, "sealing key")
+		}
+		k.Revision++
+		k.Sealed = bytes.Clone(k.Sealed)
+		m.sealing[k.ID] = k
+		return nil
+	})
+}
+
+// DeleteSealingKey implements [tributary.SealingKeys].
+func (m *Model) DeleteSealingKey(_ context.Context, id uint32) error {
+	return m.write(func() error {
+		if _, ok := m.sealing[id]; !ok {
+			return failed(tributary.NotFound, "sealing key")
+		}
+		delete(m.sealing, id)
+		return nil
+	})
+}
+
 // PoolUsage implements [tributary.Usages].
 func (m *Model) PoolUsage(_ context.Context, pool tributary.PoolID) (tributary.Usage, error) {
 	return do(m, func() (tributary.Usage, error) {
