@@ -68,10 +68,9 @@ func (r *Rotation) Run(ctx context.Context) error {
 	}
 }
 
-// Look takes over the store's keys, after making the first one, or the next.
+// Look takes over the store's keys, after making the first one, or the next. A
+// key that was sealed with another master key, which is lost, is left alone.
 // It is not to be called concurrently.
-//
-// Errors: Invalid if a key was sealed with another master key.
 func (r *Rotation) Look(ctx context.Context) error {
 	now := time.Now()
 	if r.Now != nil {
@@ -81,18 +80,33 @@ func (r *Rotation) Look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n := len(keys); n == 0 || now.Sub(keys[n-1].Created.Time()) >= cmp.Or(r.Every, 30*24*time.Hour) {
+	secrets := r.open(keys)
+	if n := len(keys); len(secrets) == 0 || now.Sub(keys[n-1].Created.Time()) >= cmp.Or(r.Every, 30*24*time.Hour) {
 		if err := r.make(ctx, keys, now); err != nil {
 			return err
 		}
 		if keys, err = r.list(ctx); err != nil {
 			return err
 		}
+		if secrets = r.open(keys); len(secrets) == 0 {
+			return Errorf(Invalid, "open sealing keys", "The master key does not open the sealing keys of the store: every node needs the one that the store began with")
+		}
 	}
-	if err := r.use(keys, now); err != nil {
+	if err := r.Sealer.use(secrets, r.current(keys, secrets, now)); err != nil {
 		return err
 	}
 	return r.drop(ctx, keys, now)
+}
+
+// open gives the keys' secrets, by their ids.
+func (r *Rotation) open(keys []SealingKey) map[uint32][]byte {
+	secrets := map[uint32][]byte{}
+	for _, k := range keys {
+		if secret, err := r.Sealer.Open(sealingKeyContext(k.ID), string(k.Sealed)); err == nil {
+			secrets[k.ID] = secret
+		}
+	}
+	return secrets
 }
 
 // list gives the keys in the order of their ids.
@@ -122,32 +136,26 @@ func sealingKeyContext(id uint32) string {
 	return string(binary.BigEndian.AppendUint32([]byte("sealing key\x00"), id))
 }
 
-// use gives the Sealer the keys, and the one to seal under: the newest that all
-// nodes must know by now.
-func (r *Rotation) use(keys []SealingKey, now time.Time) error {
+// current is the key to seal under: the newest that all nodes must know by now,
+// or the oldest.
+func (r *Rotation) current(keys []SealingKey, secrets map[uint32][]byte, now time.Time) uint32 {
 	if r.seen == nil {
 		r.seen = map[uint32]time.Time{}
 		for _, k := range keys { // known before, for all that can be told
 			r.seen[k.ID] = k.Created.Time()
 		}
 	}
-	secrets := map[uint32][]byte{}
-	current := keys[0].ID
+	var current uint32
 	for _, k := range keys {
-		secret, err := r.Sealer.Open(sealingKeyContext(k.ID), string(k.Sealed))
-		if err != nil {
-			return Errorf(Invalid, "open sealing key", "The master key does not open sealing key %d of the store: every node needs the one that the store began with", k.ID)
-		}
-		secrets[k.ID] = secret
 		since, known := r.seen[k.ID]
 		if !known {
 			since, r.seen[k.ID] = now, now
 		}
-		if now.Sub(since) >= rotationWait {
+		if secrets[k.ID] != nil && (current == 0 || now.Sub(since) >= rotationWait) {
 			current = k.ID
 		}
 	}
-	return r.Sealer.use(secrets, current)
+	return current
 }
 
 // drop forgets keys whose successor has been in use for long enough.
