@@ -19,6 +19,7 @@ type accessKeyCmd struct {
 
 type accessKeyCreateCmd struct {
 	Data          string `default:"data" help:"Data folder of the server, which must be stopped." placeholder:"DIR"`
+	Store         string `help:"Database of the nodes, which may go on, instead of a store in the data folder." placeholder:"postgres://…"`
 	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder." placeholder:"FILE"`
 	Region        string `default:"us-east-1" help:"Region to print with the key."`
 	Write         bool   `help:"Write the key to the file credentials of the data folder, which must not be there, instead of printing it."`
@@ -41,7 +42,7 @@ With --write it goes to where the server's own first key was.`
 
 // Run opens the store, as serve does, and makes a key.
 func (c *accessKeyCreateCmd) Run(e *env) (err error) {
-	if _, err := os.Stat(filepath.Join(c.Data, "store")); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(c.Data, "store")); c.Store == "" && errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("there is no store to make a key for; say --data DIR of the server: %w", err)
 	}
 	path := filepath.Join(c.Data, credentialsName)
@@ -49,7 +50,7 @@ func (c *accessKeyCreateCmd) Run(e *env) (err error) {
 		return fmt.Errorf("%s is there already: move it away, or leave --write out to print the key", path)
 	}
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	s := &server{cfg: &serveCmd{Data: c.Data, MasterKeyFile: c.MasterKeyFile, MinFree: "0", Region: c.Region}, log: log, fail: make(chan error, 1)}
+	s := &server{cfg: &serveCmd{Data: c.Data, Store: c.Store, MasterKeyFile: c.MasterKeyFile, MinFree: "0", Region: c.Region}, log: log, fail: make(chan error, 1)}
 	defer func() {
 		if closeErr := s.close(); err == nil {
 			err = closeErr

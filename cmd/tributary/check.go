@@ -22,9 +22,10 @@ func (c *serveCmd) Validate() error {
 	if !accountPattern.MatchString(c.Account) {
 		return fmt.Errorf("--account is %q, it must be 12 digits", c.Account)
 	}
-	const mostShards = 1024
-	if c.Shards != nil && (*c.Shards < 1 || *c.Shards > mostShards) {
-		return fmt.Errorf("--shards is %d, it must be between 1 and %d", *c.Shards, mostShards)
+	if c.Shards != nil {
+		if err := checkShards(*c.Shards); err != nil {
+			return err
+		}
 	}
 	if c.Drain < 0 {
 		return fmt.Errorf("--drain is %v, it must not be negative", c.Drain)
@@ -35,6 +36,14 @@ func (c *serveCmd) Validate() error {
 	}
 	_, err := minFree(c.MinFree, 0)
 	return cmp.Or(err, c.checkPlaces(), checkRegions("--regions", c.Regions...), c.checkSizes())
+}
+
+func checkShards(n int) error {
+	const most = 1024
+	if n < 1 || n > most {
+		return fmt.Errorf("--shards is %d, it must be between 1 and %d", n, most)
+	}
+	return nil
 }
 
 func (c *serveCmd) checkPlaces() error {

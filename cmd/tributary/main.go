@@ -32,7 +32,8 @@ type commands struct {
 	Serve     serveCmd        `cmd:"" help:"Run the server."`
 	Query     queryCmd        `cmd:"" help:"Run a SELECT on the server's warehouse."`
 	Pool      poolCmd         `cmd:"" help:"Create, show and set identity pools."`
-	AccessKey accessKeyCmd    `cmd:"" help:"Create a developer's access key while the server is stopped."`
+	AccessKey accessKeyCmd    `cmd:"" help:"Create a developer's access key, where no other is known."`
+	Migrate   migrateCmd      `cmd:"" help:"Bring a database's schema to this version, or show how."`
 	Bench     benchCmd        `cmd:"" help:"Measure the server's speed."`
 	Version   versionCmd      `cmd:"" help:"Print the version."`
 

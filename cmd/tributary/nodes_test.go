@@ -31,6 +31,9 @@ func TestNodes(t *testing.T) {
 	if code, stdout, stderr := tool(t, nil, "pool", "show", "--server", two.url(), "--data", first, id); code != 0 || !strings.Contains(stdout, "made on one") {
 		t.Errorf("on the other node: %d %s%s", code, stdout, stderr)
 	}
+	if code, stdout, stderr := tool(t, map[string]string{"TRIBUTARY_STORE": url}, "access-key", "create", "--data", first); code != 0 || !strings.Contains(stdout, "aws_access_key_id") {
+		t.Errorf("another key: %d %s", code, stderr)
+	}
 	wrong := t.TempDir()
 	if _, err := masterKey("", wrong, 0); err != nil {
 		t.Fatal(err)

@@ -170,7 +170,7 @@ func (s *server) openStore(ctx context.Context) (err error) {
 		err = s.openDatabase(ctx)
 	}
 	if tributary.KindOf(err) == tributary.Unavailable {
-		return said{err}
+		return plain(err)
 	}
 	if err == nil && s.cfg.Shards != nil {
 		err = s.compareShards(ctx, *s.cfg.Shards)
@@ -233,6 +233,14 @@ type said struct{ error }
 func (e said) Error() string { return tributary.Message(e.error) }
 
 func (e said) Unwrap() error { return e.error }
+
+// plain leaves of an error what is meant for people, if anything is.
+func plain(err error) error {
+	if tributary.Message(err) == "" {
+		return err
+	}
+	return said{err}
+}
 
 // compareShards says so if the default log has another number of shards than
 // was asked for: it was made with it.

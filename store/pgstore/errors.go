@@ -20,6 +20,7 @@ const (
 	divisionByZero       = "22012" // how a statement here says that its condition does not hold
 	uniqueViolation      = "23505"
 	duplicateTable       = "42P07"
+	undefinedTable       = "42P01"
 	duplicateObject      = "42710"
 )
 

@@ -148,11 +148,9 @@ func Pending(ctx context.Context, url string) ([]Migration, error) {
 
 func pending(ctx context.Context, conn *pgx.Conn) ([]Migration, error) {
 	const op = "read schema version"
-	if _, err := conn.Exec(ctx, `CREATE TABLE IF NOT EXISTS schema_versions (version bigint PRIMARY KEY)`); err != nil && !isRace(err) {
-		return nil, wrap(op, err)
-	}
 	var have int
-	if err := conn.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM schema_versions`).Scan(&have); err != nil {
+	err := conn.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM schema_versions`).Scan(&have)
+	if err != nil && code(err) != undefinedTable {
 		return nil, wrap(op, err)
 	}
 	if have > len(migrations)+1 {
@@ -175,6 +173,9 @@ func Migrate(ctx context.Context, url string, shards int) error {
 		return err
 	}
 	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, `CREATE TABLE IF NOT EXISTS schema_versions (version bigint PRIMARY KEY)`); err != nil && !isRace(err) {
+		return wrap("make schema_versions", err)
+	}
 	for {
 		steps, err := pending(ctx, conn)
 		if err != nil || len(steps) == 0 {
