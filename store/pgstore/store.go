@@ -75,12 +75,14 @@ func parse(url string) (*pgxpool.Config, error) {
 	c.ConnectTimeout = connectTimeout
 	for name, value := range map[string]string{
 		"application_name": "tributary", "statement_timeout": statementTimeout, "lock_timeout": lockTimeout,
-		"idle_in_transaction_session_timeout": statementTimeout, "default_transaction_isolation": "read committed",
+		"idle_in_transaction_session_timeout": statementTimeout,
 	} {
 		if _, set := c.RuntimeParams[name]; !set {
 			c.RuntimeParams[name] = value
 		}
 	}
+	// A commit looks at its route last, and must see what was committed by then.
+	c.RuntimeParams["default_transaction_isolation"] = "read committed"
 	return cfg, nil
 }
 

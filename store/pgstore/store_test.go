@@ -1,8 +1,13 @@
 package pgstore_test
 
 import (
+	"context"
+	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"tributary"
 	"tributary/internal/pgtest"
@@ -20,16 +25,19 @@ func open(t testing.TB, c pgstore.Config) *pgstore.Store {
 	return s
 }
 
-// TestStore runs the suite that every engine must pass.
+// TestStore runs the suite that every engine must pass, and looks at the SQL
+// that it sends.
 func TestStore(t *testing.T) {
 	server := pgtest.Start(t)
+	wire := tap(t, server)
 	var o storetest.Options
 	if testing.Short() {
 		o = storetest.Options{Seeds: 1, Steps: 50}
 	}
 	storetest.Run(t, func(t testing.TB) tributary.Store {
-		return open(t, pgstore.Config{URL: server.Fresh(t), Connections: 8})
+		return open(t, pgstore.Config{URL: wire.through(t, server.Fresh(t)), Connections: 8})
 	}, o)
+	wire.check(t)
 }
 
 // TestMigrateAtOnce starts several nodes on an empty database.
@@ -58,5 +66,28 @@ func TestMigrateAtOnce(t *testing.T) {
 				t.Fatalf("the nodes see stores %q", ids)
 			}
 		}
+	}
+}
+
+// TestForeignTable has a table of another's in the way: it is told, and left
+// alone.
+func TestForeignTable(t *testing.T) {
+	server := pgtest.Start(t)
+	url := server.Fresh(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), `CREATE TABLE sessions (theirs text)`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := pgstore.Open(ctx, pgstore.Config{URL: url}); tributary.KindOf(err) != tributary.Invalid || !strings.Contains(err.Error(), "sessions") {
+		t.Errorf("a foreign table: %v", err)
+	}
+	if _, err := conn.Exec(t.Context(), `SELECT theirs FROM sessions`); err != nil {
+		t.Error(err)
 	}
 }

@@ -234,7 +234,7 @@ func dropStream(ctx context.Context, tx pgx.Tx, id tributary.StreamID) error {
 	for _, step := range []string{
 		`SELECT 1 FROM shards WHERE stream_id = $1 OR stream_id = $2 AND shard = 0 ORDER BY stream_id, shard FOR UPDATE`,
 		`INSERT INTO usage (pool_id, stream_id, shard, bytes, modified)
-			SELECT pool_id, $2, 0, sum(bytes), max(modified) FROM usage WHERE stream_id = $1 GROUP BY pool_id ORDER BY pool_id
+			SELECT pool_id, $2::bigint, 0, sum(bytes), max(modified) FROM usage WHERE stream_id = $1 GROUP BY pool_id ORDER BY pool_id
 			ON CONFLICT (pool_id, stream_id, shard) DO UPDATE SET bytes = usage.bytes + excluded.bytes, modified = greatest(usage.modified, excluded.modified)`,
 	} {
 		if _, err := tx.Exec(ctx, step, int64(id), heir); err != nil {

@@ -1,0 +1,397 @@
+CREATE INDEX identities_of_pool ON identities (pool_id, identity_id);
+
+CREATE INDEX records_by_count ON records (identity_id, dataset, sync_count, key);
+
+CREATE TABLE IF NOT EXISTS schema_versions (version bigint PRIMARY KEY);
+
+CREATE TABLE access_keys (
+	key_id bytea PRIMARY KEY,
+	revision bigint NOT NULL,
+	body text NOT NULL
+);
+
+CREATE TABLE datasets (
+	identity_id text COLLATE "C" NOT NULL,
+	name text COLLATE "C" NOT NULL,
+	sync_count bigint NOT NULL,
+	change_id bigint NOT NULL,
+	live boolean NOT NULL,
+	body bytea NOT NULL,
+	PRIMARY KEY (identity_id, name)
+) WITH (fillfactor = 70);
+
+CREATE TABLE identities (
+	identity_id text COLLATE "C" PRIMARY KEY,
+	pool_id text COLLATE "C" NOT NULL,
+	revision bigint NOT NULL,
+	disabled boolean NOT NULL,
+	created bigint NOT NULL,
+	modified bigint NOT NULL,
+	logins bytea NOT NULL,
+	datasets bigint NOT NULL,
+	bytes bigint NOT NULL,
+	data_modified bigint NOT NULL
+) WITH (fillfactor = 70);
+
+CREATE TABLE leases (
+	sink bytea NOT NULL,
+	stream_id bigint NOT NULL,
+	shard bigint NOT NULL,
+	revision bigint NOT NULL,
+	body text NOT NULL,
+	PRIMARY KEY (sink, stream_id, shard)
+);
+
+CREATE TABLE log (
+	stream_id bigint NOT NULL,
+	shard bigint NOT NULL,
+	position bigint NOT NULL,
+	arrived bigint NOT NULL,
+	body bytea NOT NULL,
+	PRIMARY KEY (stream_id, shard, position)
+);
+
+CREATE TABLE logins (
+	pool_id text COLLATE "C" NOT NULL,
+	provider bytea NOT NULL,
+	username bytea NOT NULL,
+	identity_id text COLLATE "C" NOT NULL,
+	PRIMARY KEY (pool_id, provider, username)
+);
+
+CREATE TABLE meta (
+	name text PRIMARY KEY,
+	value text NOT NULL
+);
+
+CREATE TABLE pools (
+	pool_id text COLLATE "C" PRIMARY KEY,
+	revision bigint NOT NULL,
+	route bigint NOT NULL,
+	body text NOT NULL
+);
+
+CREATE TABLE records (
+	identity_id text COLLATE "C" NOT NULL,
+	dataset text COLLATE "C" NOT NULL,
+	key bytea NOT NULL,
+	sync_count bigint NOT NULL,
+	removed boolean NOT NULL,
+	body bytea NOT NULL,
+	PRIMARY KEY (identity_id, dataset, key)
+);
+
+CREATE TABLE sealing_keys (
+	key_id bigint PRIMARY KEY,
+	revision bigint NOT NULL,
+	body text NOT NULL
+);
+
+CREATE TABLE sessions (
+	pool_id text COLLATE "C" PRIMARY KEY,
+	sessions bigint NOT NULL
+);
+
+CREATE TABLE shards (
+	stream_id bigint NOT NULL,
+	shard bigint NOT NULL,
+	open boolean NOT NULL,
+	last bigint NOT NULL,
+	trimmed bigint NOT NULL,
+	arrived bigint NOT NULL,
+	PRIMARY KEY (stream_id, shard)
+) WITH (fillfactor = 10);
+
+CREATE TABLE streams (
+	stream_id bigint PRIMARY KEY,
+	name text COLLATE "C" NOT NULL UNIQUE,
+	revision bigint NOT NULL,
+	body text NOT NULL
+);
+
+CREATE TABLE usage (
+	pool_id text COLLATE "C" NOT NULL,
+	stream_id bigint NOT NULL,
+	shard bigint NOT NULL,
+	bytes bigint NOT NULL,
+	modified bigint NOT NULL,
+	PRIMARY KEY (pool_id, stream_id, shard)
+);
+
+DELETE FROM datasets WHERE identity_id = $1;
+
+DELETE FROM identities WHERE identity_id = $1;
+
+DELETE FROM leases WHERE stream_id = $1;
+
+DELETE FROM log WHERE stream_id = $1;
+
+DELETE FROM log WHERE stream_id = $1 AND shard = $2 AND position < $3;
+
+DELETE FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3;
+
+DELETE FROM pools WHERE pool_id = $1;
+
+DELETE FROM records r USING unnest($1::text[], $2::text[]) AS x (identity_id, dataset)
+	WHERE r.identity_id = x.identity_id AND r.dataset = x.dataset;
+
+DELETE FROM records r USING unnest($1::text[], $2::text[], $3::bytea[]) AS x (identity_id, dataset, key)
+	WHERE r.identity_id = x.identity_id AND r.dataset = x.dataset AND r.key = x.key;
+
+DELETE FROM sealing_keys WHERE key_id = $1;
+
+DELETE FROM sessions WHERE pool_id = $1;
+
+DELETE FROM shards WHERE stream_id = $1;
+
+DELETE FROM streams WHERE stream_id = $1;
+
+DELETE FROM usage WHERE pool_id = $1;
+
+DELETE FROM usage WHERE stream_id = $1;
+
+INSERT INTO access_keys (revision, body, key_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified) VALUES ($1, $2, 1, $3, $4, $5, $6, 0, 0, 0) ON CONFLICT DO NOTHING;
+
+INSERT INTO leases (revision, body, sink, stream_id, shard) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
+
+INSERT INTO logins (pool_id, provider, username, identity_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+INSERT INTO meta (name, value) VALUES ('id', $1), ('last_stream', $2);
+
+INSERT INTO pools (pool_id, revision, route, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+INSERT INTO records (identity_id, dataset, key, sync_count, removed, body)
+	SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::boolean[], $6::bytea[])
+	ON CONFLICT (identity_id, dataset, key) DO UPDATE SET sync_count = excluded.sync_count, removed = excluded.removed, body = excluded.body;
+
+INSERT INTO schema_versions (version) VALUES ($1);
+
+INSERT INTO sealing_keys (revision, body, key_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+INSERT INTO sessions (pool_id, sessions)
+			SELECT p.pool_id, x.n FROM unnest($1::text[], $2::bigint[]) AS x (pool_id, n) JOIN pools p ON p.pool_id = x.pool_id ORDER BY p.pool_id
+			ON CONFLICT (pool_id) DO UPDATE SET sessions = sessions.sessions + excluded.sessions;
+
+INSERT INTO shards (stream_id, shard, open, last, trimmed, arrived) VALUES ($1, $2, $3, 0, 0, 0) ON CONFLICT DO NOTHING;
+
+INSERT INTO streams (stream_id, name, revision, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+INSERT INTO usage (pool_id, stream_id, shard, bytes, modified)
+			SELECT pool_id, $2::bigint, 0, sum(bytes), max(modified) FROM usage WHERE stream_id = $1 GROUP BY pool_id ORDER BY pool_id
+			ON CONFLICT (pool_id, stream_id, shard) DO UPDATE SET bytes = usage.bytes + excluded.bytes, modified = greatest(usage.modified, excluded.modified);
+
+INSERT INTO usage (pool_id, stream_id, shard, bytes, modified)
+	SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+	ON CONFLICT (pool_id, stream_id, shard) DO UPDATE SET bytes = usage.bytes + excluded.bytes, modified = greatest(usage.modified, excluded.modified);
+
+SELECT
+		coalesce((SELECT sum(bytes) FROM usage u WHERE u.pool_id = p.pool_id), 0)::bigint,
+		coalesce((SELECT max(modified) FROM usage u WHERE u.pool_id = p.pool_id), 0)::bigint,
+		coalesce((SELECT sessions FROM sessions s WHERE s.pool_id = p.pool_id), 0)::bigint
+		FROM pools p WHERE p.pool_id = $1;
+
+SELECT 1 FROM identities WHERE identity_id = ANY($1) ORDER BY identity_id FOR UPDATE;
+
+SELECT 1 FROM identities WHERE pool_id = $1 LIMIT 1;
+
+SELECT 1 FROM pools WHERE pool_id = $1 FOR KEY SHARE;
+
+SELECT 1 FROM pools WHERE route = $1 LIMIT 1;
+
+SELECT 1 FROM shards WHERE (stream_id, shard) IN (SELECT * FROM unnest($1::bigint[], $2::bigint[]))
+	ORDER BY stream_id, shard FOR UPDATE;
+
+SELECT 1 FROM shards WHERE stream_id = $1 OR stream_id = $2 AND shard = 0 ORDER BY stream_id, shard FOR UPDATE;
+
+SELECT 1 FROM shards WHERE stream_id = $1 ORDER BY stream_id, shard FOR UPDATE;
+
+SELECT 1 FROM streams WHERE stream_id = $1 FOR SHARE;
+
+SELECT 1 FROM streams WHERE stream_id = $1 FOR UPDATE;
+
+SELECT arrived FROM log WHERE stream_id = $1 AND shard = $2 AND position = $3;
+
+SELECT body FROM access_keys;
+
+SELECT body FROM access_keys WHERE key_id = $1;
+
+SELECT body FROM leases WHERE sink = $1;
+
+SELECT body FROM pools WHERE pool_id = $1;
+
+SELECT body FROM pools WHERE pool_id > $1 ORDER BY pool_id LIMIT $2;
+
+SELECT body FROM records WHERE identity_id = $1 AND dataset = $2 AND key = ANY($3) ORDER BY key;
+
+SELECT body FROM records WHERE identity_id = $1 AND dataset = $2 AND sync_count >= $3 AND (sync_count > $3 OR NOT $4 AND key > $5) AND sync_count <= $6 AND NOT removed ORDER BY sync_count, key;
+
+SELECT body FROM records WHERE identity_id = $1 AND dataset = $2 AND sync_count >= $3 AND (sync_count > $3 OR NOT $4 AND key > $5) AND sync_count <= $6 AND NOT removed ORDER BY sync_count, key LIMIT $7;
+
+SELECT body FROM records WHERE identity_id = $1 AND dataset = $2 AND sync_count >= $3 AND (sync_count > $3 OR NOT $4 AND key > $5) AND sync_count <= $6 AND removed ORDER BY sync_count, key;
+
+SELECT body FROM records WHERE identity_id = $1 AND dataset = $2 AND sync_count >= $3 AND (sync_count > $3 OR NOT $4 AND key > $5) AND sync_count <= $6 AND removed ORDER BY sync_count, key LIMIT $7;
+
+SELECT body FROM records WHERE identity_id = $1 AND dataset = $2 AND sync_count >= $3 AND (sync_count > $3 OR NOT $4 AND key > $5) AND sync_count <= $6 ORDER BY sync_count, key;
+
+SELECT body FROM records WHERE identity_id = $1 AND dataset = $2 AND sync_count >= $3 AND (sync_count > $3 OR NOT $4 AND key > $5) AND sync_count <= $6 ORDER BY sync_count, key LIMIT $7;
+
+SELECT body FROM sealing_keys;
+
+SELECT body FROM streams WHERE name = $1 AND name <> '';
+
+SELECT body FROM streams WHERE name = $1 FOR UPDATE;
+
+SELECT body FROM streams WHERE name > $1 ORDER BY name LIMIT $2;
+
+SELECT body FROM streams WHERE stream_id = $1;
+
+SELECT body FROM streams WHERE stream_id = $1 FOR SHARE;
+
+SELECT change_id FROM datasets WHERE identity_id = $1 AND name = $2;
+
+SELECT coalesce(max(version), 0) FROM schema_versions;
+
+SELECT coalesce(min(position), 0) FROM log WHERE stream_id = $1 AND shard = $2;
+
+SELECT d.name, i.pool_id, d.body FROM datasets d JOIN identities i ON i.identity_id = d.identity_id
+			WHERE d.identity_id = $1 AND d.name > $2 AND d.live ORDER BY d.name LIMIT $3;
+
+SELECT identity_id FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3;
+
+SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE pool_id = $1 AND identity_id > $2 ORDER BY identity_id LIMIT $3;
+
+SELECT pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id = $1;
+
+SELECT pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id = $1 FOR UPDATE;
+
+SELECT position, arrived, body FROM (
+	SELECT position, arrived, body, sum(octet_length(body)) OVER (ORDER BY position) AS through, octet_length(body) AS size
+	FROM (SELECT position, arrived, body FROM log WHERE stream_id = $1 AND shard = $2 AND position > $3 ORDER BY position LIMIT $4) AS l
+) AS t WHERE through <= $5 OR through = size ORDER BY position;
+
+SELECT revision, route FROM pools WHERE pool_id = $1;
+
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+
+SELECT shard, last FROM shards WHERE stream_id = $1 ORDER BY stream_id, shard FOR UPDATE;
+
+SELECT stream_id, shard, last FROM shards;
+
+SELECT sync_count, change_id FROM datasets WHERE identity_id = $1 AND name = $2;
+
+SELECT trimmed, last FROM shards WHERE stream_id = $1 AND shard = $2;
+
+SELECT value FROM meta WHERE name = 'id';
+
+SELECT value FROM meta WHERE name = 'last_stream' FOR UPDATE;
+
+SELECT version();
+
+SELECT x.n, coalesce(d.sync_count, 0), coalesce(d.change_id, 0), i.revision
+	FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (identity_id, name, n)
+	JOIN identities i ON i.identity_id = x.identity_id
+	LEFT JOIN datasets d ON d.identity_id = x.identity_id AND d.name = x.name;
+
+SELECT x.n, i.pool_id, i.revision, i.disabled, i.created, i.modified, i.logins, i.datasets, i.bytes, i.data_modified, p.revision, d.body
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (identity_id, name, n)
+JOIN identities i ON i.identity_id = x.identity_id
+JOIN pools p ON p.pool_id = i.pool_id
+LEFT JOIN datasets d ON d.identity_id = x.identity_id AND d.name = x.name;
+
+SET LOCAL statement_timeout = 0;
+
+SET enable_hashjoin = off;
+
+SET enable_mergejoin = off;
+
+SET enable_seqscan = off;
+
+SHOW transaction_read_only;
+
+UPDATE access_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3;
+
+UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5 WHERE identity_id = $1;
+
+UPDATE leases SET revision = $1, body = $2 WHERE revision = $1 - 1 AND sink = $3 AND stream_id = $4 AND shard = $5;
+
+UPDATE meta SET value = $1 WHERE name = 'last_stream';
+
+UPDATE pools SET revision = $2, route = $3, body = $4 WHERE pool_id = $1 AND revision = $5;
+
+UPDATE sealing_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3;
+
+UPDATE shards SET open = false WHERE stream_id = $1 AND shard = $2;
+
+UPDATE shards SET trimmed = greatest(trimmed, $3) WHERE stream_id = $1 AND shard = $2;
+
+UPDATE streams SET revision = $2, body = $3 WHERE stream_id = $1;
+
+WITH done AS (
+	INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body)
+	SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bytea[])
+	ON CONFLICT DO NOTHING RETURNING 1
+) SELECT 1 / (CASE WHEN count(*) = $7 THEN 1 ELSE 0 END) FROM done;
+
+WITH done AS (
+	SELECT 1 FROM pools p JOIN unnest($1::text[], $2::bigint[]) AS x (pool_id, route) ON p.pool_id = x.pool_id AND p.route = x.route
+) SELECT 1 / (CASE WHEN count(*) = $3 THEN 1 ELSE 0 END) FROM done;
+
+WITH x AS (
+	SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+	AS x (identity_id, pool_id, revision, more, datasets, bytes, at)
+), done AS (
+	UPDATE identities i SET revision = i.revision + x.more, datasets = i.datasets + x.datasets,
+		bytes = i.bytes + x.bytes, data_modified = greatest(i.data_modified, x.at)
+	FROM x WHERE i.identity_id = x.identity_id AND i.pool_id = x.pool_id AND i.revision = x.revision RETURNING 1
+) SELECT 1 / (CASE WHEN count(*) = $8 THEN 1 ELSE 0 END) FROM done;
+
+WITH x AS (
+	SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[], $8::bytea[])
+	AS x (identity_id, name, base_count, base_change, sync_count, change_id, live, body)
+), done AS (
+	UPDATE datasets d SET sync_count = x.sync_count, change_id = x.change_id, live = x.live, body = x.body
+	FROM x WHERE d.identity_id = x.identity_id AND d.name = x.name AND d.sync_count = x.base_count AND d.change_id = x.base_change RETURNING 1
+) SELECT 1 / (CASE WHEN count(*) = $9 THEN 1 ELSE 0 END) FROM done;
+
+WITH x AS (
+	SELECT stream_id, shard, body, row_number() OVER (PARTITION BY stream_id, shard ORDER BY n) AS n
+	FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) WITH ORDINALITY AS x (stream_id, shard, body, n)
+), counts AS (
+	SELECT stream_id, shard, count(*) AS n FROM x GROUP BY stream_id, shard
+), moved AS (
+	UPDATE shards s SET last = s.last + c.n, arrived = greatest(s.arrived, $4)
+	FROM counts c WHERE s.stream_id = c.stream_id AND s.shard = c.shard AND s.open
+	RETURNING s.stream_id, s.shard, s.last - c.n AS before, s.arrived
+), done AS (
+	INSERT INTO log (stream_id, shard, position, arrived, body)
+	SELECT x.stream_id, x.shard, m.before + x.n, m.arrived, x.body
+	FROM x JOIN moved m ON m.stream_id = x.stream_id AND m.shard = x.shard
+	RETURNING stream_id, shard, position
+) SELECT 1 / (CASE WHEN count(*) = $5 THEN 1 ELSE 0 END) FROM done;
+
+WITH x AS (
+	SELECT stream_id, shard, body, row_number() OVER (PARTITION BY stream_id, shard ORDER BY n) AS n
+	FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) WITH ORDINALITY AS x (stream_id, shard, body, n)
+), counts AS (
+	SELECT stream_id, shard, count(*) AS n FROM x GROUP BY stream_id, shard
+), moved AS (
+	UPDATE shards s SET last = s.last + c.n, arrived = greatest(s.arrived, $4)
+	FROM counts c WHERE s.stream_id = c.stream_id AND s.shard = c.shard AND s.open
+	RETURNING s.stream_id, s.shard, s.last - c.n AS before, s.arrived
+), done AS (
+	INSERT INTO log (stream_id, shard, position, arrived, body)
+	SELECT x.stream_id, x.shard, m.before + x.n, m.arrived, x.body
+	FROM x JOIN moved m ON m.stream_id = x.stream_id AND m.shard = x.shard
+	RETURNING stream_id, shard, position
+) SELECT shard, position FROM done ORDER BY shard, position;
+
+begin;
+
+begin isolation level repeatable read read only;
+
+commit;
+
+rollback;
+
