@@ -42,9 +42,10 @@ var mayImport = []struct {
 	{"front/kinesisapi", []string{".", "awswire", "streamrec"}},
 	{"front/payload", []string{".", "awswire", "streamrec"}},
 	{"front/ops", []string{"."}},
-	{"internal/bench", []string{"awswire"}},
+	{"internal/bench", []string{"awswire", "internal/postgres"}},
 	{"internal/archtest", nil},
-	{"internal/pgtest", nil},
+	{"internal/postgres", nil},
+	{"internal/pgtest", []string{"internal/postgres"}},
 	{"cmd/tributary", []string{"*"}},
 }
 

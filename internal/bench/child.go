@@ -31,11 +31,13 @@ const (
 // readyText stands before the address in a server's greeting.
 const readyText = "is ready on http://"
 
-// startChild starts a server and waits for its greeting.
-func startChild(executable string, env []string, args ...string) (*child, error) {
+// startChild starts a server and waits for its greeting. Its environment is
+// env, or this process's if that is nil, and more.
+func startChild(executable string, env, more []string, args ...string) (*child, error) {
 	// Not bound to a context: the end of one would kill it, and it is to stop.
 	c := &child{cmd: exec.Command(executable, args...), waited: make(chan struct{})}
 	c.cmd.Env, c.cmd.Stderr = env, &c.stderr
+	c.cmd.Env = append(c.cmd.Environ(), more...)
 	stdout, err := c.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

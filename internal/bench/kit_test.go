@@ -24,6 +24,7 @@ import (
 	"tributary/front/cognitosync"
 	"tributary/front/kinesisapi"
 	"tributary/store/pebblestore"
+	"tributary/store/pgstore"
 )
 
 // TestMain is also the servers that the benchmark starts: it runs its own
@@ -58,10 +59,22 @@ func argument(args []string, name string) string {
 	return ""
 }
 
+// openTiny opens the store that serve would.
+func openTiny(ctx context.Context, data string) (tributary.Store, error) {
+	if url := os.Getenv(storeVariable); url != "" {
+		s, err := pgstore.Open(ctx, pgstore.Config{URL: url})
+		if err != nil {
+			return nil, err
+		}
+		return s, os.MkdirAll(data, 0o700)
+	}
+	return pebblestore.Open(pebblestore.Config{Dir: filepath.Join(data, "store")})
+}
+
 // serveTiny runs a server without a warehouse as serve would.
 func serveTiny(ctx context.Context, args []string) error {
 	data := argument(args, "--data")
-	store, err := pebblestore.Open(pebblestore.Config{Dir: filepath.Join(data, "store")})
+	store, err := openTiny(ctx, data)
 	if err != nil {
 		return err
 	}
@@ -104,7 +117,7 @@ type tiny struct {
 	key                          awswire.Credentials
 }
 
-func newTiny(ctx context.Context, store *pebblestore.Store) (*tiny, error) {
+func newTiny(ctx context.Context, store tributary.Store) (*tiny, error) {
 	const account = "123456789012"
 	sealer, err := tributary.NewSealer(bytes.Repeat([]byte{7}, tributary.MasterKeyLength))
 	if err != nil {

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -19,20 +20,30 @@ const ticksPerSecond = 100
 
 // usage is what was used so far.
 type usage struct {
-	at      time.Time
-	server  float64 // CPU seconds of the server; -1: not known
-	client  float64 // of this process
-	machine float64 // of everything that runs; -1: not known
-	written int64   // bytes that the server has given to its disks; -1: not known
+	at       time.Time
+	server   float64 // CPU seconds of the server; -1: not known
+	client   float64 // of this process
+	database float64 // of the database below the server; -1: not known
+	machine  float64 // of everything that runs; -1: not known
+	written  int64   // bytes that the server has given to its disks; -1: not known
 }
 
-// usageNow reads the meters. pid is the server's; 0: not known.
-func usageNow(pid int) usage {
-	u := usage{at: now(), server: -1, client: ownCPU(), machine: machineCPU(), written: -1}
-	if pid != 0 {
-		u.server, u.written = processCPU(pid), bytesWritten(pid)
+// usageNow reads the meters. pids are the server's; 0: not known.
+func usageNow(pids ...int) usage {
+	u := usage{at: now(), client: ownCPU(), database: -1, machine: machineCPU()}
+	for _, pid := range pids {
+		u.server = plus(u.server, processCPU(pid))
+		u.written = plus(u.written, bytesWritten(pid))
 	}
 	return u
+}
+
+// plus adds what is known: neither is below 0.
+func plus[N int64 | float64](a, b N) N {
+	if a < 0 || b < 0 {
+		return -1
+	}
+	return a + b
 }
 
 func ownCPU() float64 {
@@ -44,17 +55,54 @@ func ownCPU() float64 {
 }
 
 func processCPU(pid int) float64 {
+	fields := statOf(pid)
+	if fields == nil {
+		return -1
+	}
+	return seconds(fields[statUser]) + seconds(fields[statSystem])
+}
+
+// familyCPU is what a process and its children have used, also those that
+// have ended.
+func familyCPU(pid int) float64 {
+	fields := statOf(pid)
+	if fields == nil {
+		return -1
+	}
+	sum := 0.0
+	for i := statUser; i <= statEndedSystem; i++ {
+		sum += seconds(fields[i])
+	}
+	all, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
+	for _, dir := range all {
+		child, _ := strconv.Atoi(filepath.Base(dir)) // a number, by the pattern
+		if f := statOf(child); f != nil && f[statParent] == strconv.Itoa(pid) {
+			sum += seconds(f[statUser]) + seconds(f[statSystem])
+		}
+	}
+	return sum
+}
+
+// The fields of /proc/pid/stat behind the name that are read here.
+const (
+	statParent      = 1
+	statUser        = 11
+	statSystem      = 12
+	statEndedSystem = 14 // of the children that have ended; their user time is before it
+)
+
+// statOf reads /proc/pid/stat behind the name; nil if it cannot.
+func statOf(pid int) []string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return -1
+		return nil
 	}
 	// The name, in brackets, may hold anything.
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	const user, system = 11, 12
-	if len(fields) <= system {
-		return -1
+	if len(fields) <= statEndedSystem {
+		return nil
 	}
-	return seconds(fields[user]) + seconds(fields[system])
+	return fields
 }
 
 // machineCPU counts the time stolen by other machines of the host too.
@@ -120,11 +168,13 @@ type Phase struct {
 	Seconds   float64
 	PerSecond float64
 	Millis    Latency
-	// CPU seconds of the server and of the load generator. That of everything
-	// else that ran meanwhile is a share of all cores.
-	ServerCPU *float64 `json:",omitzero"`
-	ClientCPU float64
-	OtherCPU  *float64 `json:",omitzero"`
+	// CPU seconds of the server, of the load generator, and of the database
+	// below the server if there is one. That of everything else that ran
+	// meanwhile is a share of all cores.
+	ServerCPU   *float64 `json:",omitzero"`
+	ClientCPU   float64
+	DatabaseCPU *float64 `json:",omitzero"`
+	OtherCPU    *float64 `json:",omitzero"`
 	// BytesWritten is what the server gave to its disks.
 	BytesWritten *int64 `json:",omitzero"`
 }
@@ -136,11 +186,15 @@ func phase(name string, before, after usage, ops int64, samples []time.Duration)
 	if before.server < 0 || after.server < 0 {
 		return p
 	}
-	server := after.server - before.server
+	server, database := after.server-before.server, 0.0
 	p.ServerCPU = &server
+	if before.database >= 0 && after.database >= 0 {
+		database = after.database - before.database
+		p.DatabaseCPU = &database
+	}
 	if before.machine >= 0 && after.machine >= 0 {
 		cores := float64(runtime.NumCPU())
-		other := max(0, (after.machine-before.machine-server-p.ClientCPU)/(p.Seconds*cores))
+		other := max(0, (after.machine-before.machine-server-p.ClientCPU-database)/(p.Seconds*cores))
 		p.OtherCPU = &other
 	}
 	if before.written >= 0 && after.written >= 0 {
@@ -161,6 +215,7 @@ func (p Phase) add(q Phase) Phase {
 	out.PerSecond = float64(out.Ops) / out.Seconds
 	out.ClientCPU += q.ClientCPU
 	out.ServerCPU = sum(p.ServerCPU, q.ServerCPU, 1, 1)
+	out.DatabaseCPU = sum(p.DatabaseCPU, q.DatabaseCPU, 1, 1)
 	out.OtherCPU = sum(p.OtherCPU, q.OtherCPU, p.Seconds/out.Seconds, q.Seconds/out.Seconds)
 	if out.BytesWritten = nil; p.BytesWritten != nil && q.BytesWritten != nil {
 		n := *p.BytesWritten + *q.BytesWritten

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,14 +37,14 @@ const (
 // drive puts a load on a server with fresh connections, and meters it. each,
 // if not nil, sees every worker afterwards.
 func (r *runner) drive(ctx context.Context, t *target, name string, l load, op func(*worker) error, each func(*worker)) (Phase, error) {
-	ws, closeAll, err := workers(ctx, t.endpoint, syncService, r.plan.connections, t.seed+uint64(t.made.Add(1)))
+	ws, closeAll, err := workers(ctx, t.endpoints(), syncService, r.plan.connections, t.seed+uint64(t.made.Add(1)))
 	if err != nil {
 		return Phase{}, err
 	}
 	defer closeAll()
-	before := usageNow(t.pid)
+	before := t.usage()
 	err = l.drive(ctx, ws, op)
-	after := usageNow(t.pid)
+	after := t.usage()
 	if each != nil {
 		for _, w := range ws {
 			each(w)
@@ -75,7 +76,7 @@ func (r *runner) record(p Phase, err error) error {
 // ceiling measures a server that does nothing, with the client of all other
 // phases, unsigned.
 func (r *runner) ceiling(ctx context.Context) error {
-	child, err := startChild(r.cfg.Executable, r.cfg.Env, "bench", "--null-server")
+	child, err := startChild(r.cfg.Executable, r.cfg.Env, nil, "bench", "--null-server")
 	if err != nil {
 		return err
 	}
@@ -132,9 +133,14 @@ func (r *runner) prepare(ctx context.Context, t *target) (*population, error) {
 		return w.rewrite(d) // what is pulled later has changed since an earlier sync
 	}})
 	if err == nil {
-		_, err = r.drive(ctx, t, "warm-up", load{time: r.plan.warmup}, rewriteAny(p), nil)
+		err = r.warm(ctx, t, p)
 	}
 	return p, err
+}
+
+func (r *runner) warm(ctx context.Context, t *target, p *population) error {
+	_, err := r.drive(ctx, t, "warm-up", load{time: r.plan.warmup}, rewriteAny(p), nil)
+	return err
 }
 
 // rewriteAny is the sync of the bars, on a dataset drawn at random.
@@ -192,16 +198,7 @@ func (r *runner) syncsAndPulls(ctx context.Context, t *target, p *population) er
 
 // syncs is P1 and P3, and goes on for P4's bytes written.
 func (r *runner) syncs(ctx context.Context, t *target, p *population) error {
-	var profiling sync.WaitGroup
-	var profileErr error
-	if r.cfg.Profile != "" && t.debug != "" {
-		profiling.Go(func() { profileErr = r.profile(ctx, t) })
-	}
-	main, err := r.measure(ctx, t, phaseSyncs, load{time: r.plan.syncs}, rewriteAny(p), nil)
-	profiling.Wait()
-	if err == nil {
-		err = profileErr
-	}
+	main, err := r.profiled(ctx, t, p, phaseSyncs, r.cfg.Profile)
 	if err != nil || !r.wants("p4") || t.pid == 0 {
 		return err
 	}
@@ -211,8 +208,21 @@ func (r *runner) syncs(ctx context.Context, t *target, p *population) error {
 	return err
 }
 
-// profile fetches a CPU profile of the server, of the middle of P1.
-func (r *runner) profile(ctx context.Context, t *target) error {
+// profiled measures full load, and takes a CPU profile of the server to a
+// file; "": none.
+func (r *runner) profiled(ctx context.Context, t *target, p *population, name, file string) (Phase, error) {
+	var profiling sync.WaitGroup
+	var profileErr error
+	if file != "" && t.debug != "" {
+		profiling.Go(func() { profileErr = r.profile(ctx, t, file) })
+	}
+	main, err := r.measure(ctx, t, name, load{time: r.plan.syncs}, rewriteAny(p), nil)
+	profiling.Wait()
+	return main, errors.Join(err, profileErr)
+}
+
+// profile fetches a CPU profile of the server, of the middle of full load.
+func (r *runner) profile(ctx context.Context, t *target, file string) error {
 	const edge = 2 * time.Second
 	length := max(time.Second, r.plan.syncs-2*edge)
 	if r.plan.syncs > 2*edge && !sleepUntil(ctx, now().Add(edge)) {
@@ -235,7 +245,7 @@ func (r *runner) profile(ctx context.Context, t *target) error {
 		return fmt.Errorf("profile: %w", err)
 	}
 	const mode = 0o600
-	return os.WriteFile(r.cfg.Profile, text, mode)
+	return os.WriteFile(file, text, mode)
 }
 
 // pulls is P2 on the datasets of the bars.

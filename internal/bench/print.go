@@ -26,6 +26,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	r.writeHead(&b)
 	r.writePhases(&b)
+	r.writeNodes(&b)
 	r.writeArrivals(&b)
 	r.writeBars(&b)
 	for _, text := range r.Remarks {
@@ -84,7 +85,7 @@ func (r *Report) writeArrivals(w io.Writer) {
 	for _, a := range []struct {
 		name string
 		f    *Followed
-	}{{"a reader of the stream", r.Visible}, {"a query of the warehouse", r.Queryable}} {
+	}{{"a reader of the stream", r.Visible}, {"a reader of the stream at one of three nodes", r.Spread}, {"a query of the warehouse", r.Queryable}} {
 		if a.f != nil {
 			m := &a.f.Millis
 			fmt.Fprintf(w, "from the answer to %s: p50 %.2f, p90 %.2f, p99 %.2f, p99.9 %.2f, max %.1f ms; %d changes, %d missing, %d twice\n",

@@ -18,7 +18,7 @@ type Report struct {
 	Seconds    float64 // that the run took
 	Seed       uint64
 	Quick      bool
-	Run        []string `json:",omitzero"` // parts; none: all but growth
+	Run        []string `json:",omitzero"` // parts; none: all but p9 and p10
 	Server     string   `json:",omitzero"` // given; "": of our own
 	ServeFlags []string `json:",omitzero"`
 	Workload   Workload
@@ -29,6 +29,8 @@ type Report struct {
 	Visible   *Followed `json:",omitzero"` // to a reader of the stream
 	Queryable *Followed `json:",omitzero"` // to a query of the warehouse
 	Drained   *Drained  `json:",omitzero"`
+	Database  string    `json:",omitzero"` // under the nodes: its version, and how durable it is
+	Spread    *Followed `json:",omitzero"` // from a sync on one of three nodes to a reader at the first
 	// Memory is what servers had resident, by what warehouse they had.
 	Memory map[string]Memory
 
@@ -101,6 +103,7 @@ func (r *Report) judge() {
 	r.judgeArrival()
 	r.judgeSecond(first)
 	r.judgeGrowth()
+	r.judgeNodes()
 	r.judgeIdle()
 	r.remarkOthers()
 }

@@ -40,7 +40,7 @@ type Config struct {
 	Region    string
 	Dir       string // "": the system's for temporary files
 
-	Run                               []string // names of Parts; none: all but growth
+	Run                               []string // names of Parts; none: all but p9 and p10
 	Quick                             bool     // sizes at which only correctness counts
 	Seconds                           int      // of P1; 0: the plan's
 	Connections, Identities, Datasets int      // 0: the workload of the bars
@@ -49,16 +49,20 @@ type Config struct {
 	NoStream                          bool   // the pool has no stream of its own
 	Seed                              uint64 // of ids and values; 0: a random one
 	Profile                           string // file for a CPU profile of the server during P1
+	// Database is the URL of a PostgreSQL for P10, in which schemas are made
+	// and dropped again; "": one is started below Dir.
+	Database string
 
 	Version  string
 	Progress io.Writer // nil: nobody is told
 }
 
 // Parts are what can be measured, by the names of the bars. p9 is growth,
-// which takes minutes; warehouse is the second column of P1 to P3; ceiling is
+// which takes minutes; p10 is one node and three over PostgreSQL, which must
+// be there; warehouse is the second column of P1 to P3; ceiling is
 // the machine alone.
 func Parts() []string {
-	return []string{"ceiling", "p1", "p2", "p3", "p4", "p5", "p6", "p9", "p11", "warehouse"}
+	return []string{"ceiling", "p1", "p2", "p3", "p4", "p5", "p6", "p9", "p10", "p11", "warehouse"}
 }
 
 // plan is the sizes of a run.
@@ -166,6 +170,9 @@ func newRunner(c Config) (*runner, error) {
 		// No two work on one dataset at once, and all would wait for another.
 		return nil, fmt.Errorf("%d connections need at least %d datasets, not %d", p.connections, 2*p.connections, p.identities*p.datasets)
 	}
+	if c.Server != "" && slices.Contains(c.Run, "p10") {
+		return nil, errors.New("p10 measures servers of the benchmark's own only")
+	}
 	if c.Profile != "" && c.Server != "" {
 		return nil, errors.New("a profile is taken of a server of the benchmark's own only")
 	}
@@ -197,7 +204,7 @@ func newRunner(c Config) (*runner, error) {
 // wants tells whether one of some parts is to be run.
 func (r *runner) wants(names ...string) bool {
 	for _, name := range names {
-		if slices.Contains(r.cfg.Run, name) || len(r.cfg.Run) == 0 && (name != "p9" || r.cfg.Quick) {
+		if slices.Contains(r.cfg.Run, name) || len(r.cfg.Run) == 0 && name != "p10" && (name != "p9" || r.cfg.Quick) {
 			return true
 		}
 	}
@@ -230,6 +237,7 @@ func (r *runner) run(ctx context.Context) error {
 		{ours && r.wants("p4") && r.cfg.Compact != nil, r.atRest},
 		{second && r.wants("p6", "p11", "warehouse"), r.secondColumn},
 		{ours && r.wants("p9"), r.growth},
+		{ours && r.wants("p10"), r.manyNodes},
 		{r.wants("ceiling", "p1", "p2", "warehouse"), r.ceiling},
 	} {
 		if !step.wanted {

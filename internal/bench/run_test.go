@@ -264,6 +264,7 @@ func TestConfigRefused(t *testing.T) {
 		"it must be like http://1": func(c *Config) { c.Server, c.Run = "https://h", []string{"p3"} },
 		"p6 cannot be":             func(c *Config) { c.Run = []string{"p1", "p6"} },
 		"warehouse cannot be":      func(c *Config) { c.Run = []string{"warehouse"} },
+		"p10 measures servers":     func(c *Config) { c.Server, c.Run = "http://h:1", []string{"p10"} },
 		"did not start":            func(c *Config) { c.Serve, c.Run = []string{"--fail"}, []string{"p3"} },
 		"as it was told":           func(c *Config) { c.Serve, c.Run = []string{"--fail"}, []string{"p3"} },
 	} {

@@ -116,9 +116,17 @@ func (r *reader) read() error {
 // lookEvery is how often it is looked whether all has arrived.
 const lookEvery = 20 * time.Millisecond
 
-// visible is P5: writers at a rate, readers in a loop, and the time from the
-// answer to a sync until a reader holds its event.
+// visible is P5.
 func (r *runner) visible(ctx context.Context, t *target, p *population, rate float64) error {
+	f, err := r.follow(ctx, t, p, phaseVisible, rate)
+	r.report.Visible = f
+	return err
+}
+
+// follow has writers at a rate, readers in a loop, and gives the time from the
+// answer to a sync until a reader holds its event. Readers are at the first
+// node of several.
+func (r *runner) follow(ctx context.Context, t *target, p *population, phase string, rate float64) (*Followed, error) {
 	readers, err := openReaders(ctx, t, p)
 	defer func() {
 		for _, rd := range readers {
@@ -126,7 +134,7 @@ func (r *runner) visible(ctx context.Context, t *target, p *population, rate flo
 		}
 	}()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -139,7 +147,7 @@ func (r *runner) visible(ctx context.Context, t *target, p *population, rate flo
 		})
 	}
 	var wrote []event
-	_, err = r.measure(ctx, t, phaseVisible, load{rate: rate, time: r.plan.visible}, func(w *worker) error {
+	_, err = r.measure(ctx, t, phase, load{rate: rate, time: r.plan.visible}, func(w *worker) error {
 		d := p.lock(w.draw)
 		defer d.unlock()
 		if err := w.rewrite(d); err != nil {
@@ -156,10 +164,10 @@ func (r *runner) visible(ctx context.Context, t *target, p *population, rate flo
 		rd.close() // one may be waiting for an answer
 	}
 	reading.Wait()
-	if err == nil {
-		r.followed(wrote, readers)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return r.followed(wrote, readers), nil
 }
 
 // awaitEvents waits until the readers have seen so many events. That some are
@@ -175,17 +183,17 @@ func awaitEvents(ctx context.Context, readers []*reader, n int64, patience time.
 }
 
 // followed compares what was written with what was read.
-func (r *runner) followed(wrote []event, readers []*reader) {
+func (r *runner) followed(wrote []event, readers []*reader) *Followed {
 	seen := make([][]event, len(readers))
 	for i, rd := range readers {
 		seen[i] = rd.seen
 	}
 	f := compare(wrote, seen)
-	r.report.Visible = &f
 	if f.Missing > 0 || f.Twice > 0 || f.Disordered > 0 || f.Unknown > 0 {
 		r.wrong("of %d changes, the readers of the stream missed %d; %d came twice, %d in the wrong order, %d were never written",
 			f.Events, f.Missing, f.Twice, f.Disordered, f.Unknown)
 	}
+	return &f
 }
 
 // Followed is how changes arrived at readers.

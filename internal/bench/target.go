@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,11 +27,13 @@ const (
 // target is a server under test, and what was made on it.
 type target struct {
 	endpoint
-	warehouse string // which it has, as the report calls it
-	dir       string // its data folder; "": not ours
-	debug     string // address of its profiling pages; "": none
-	pid       int    // 0: not known
-	child     *child // nil: not ours
+	warehouse string    // which it has, as the report calls it
+	dir       string    // its data folder; "": not ours
+	debug     string    // address of its profiling pages; "": none
+	pid       int       // 0: not known
+	child     *child    // nil: not ours
+	others    []*target // more nodes over the same store, for a time
+	database  *database // under the store; nil: none
 	pool      string
 	seed      uint64
 	made      atomic.Int64 // populations, each with random sources of its own
@@ -41,24 +44,54 @@ type target struct {
 
 // startServer starts a server of our own on a fresh folder.
 func (r *runner) startServer(ctx context.Context, warehouse string) (*target, error) {
-	t := &target{warehouse: warehouse, dir: filepath.Join(r.temp, fmt.Sprintf("server-%d", r.started)), seed: r.report.Seed}
+	return r.startWith(ctx, &target{warehouse: warehouse}, nil, "--warehouse", warehouse)
+}
+
+// startWith starts the server of a target, with more in its environment and
+// more flags.
+func (r *runner) startWith(ctx context.Context, t *target, env []string, flags ...string) (*target, error) {
+	t.dir, t.seed = filepath.Join(r.temp, fmt.Sprintf("server-%d", r.started)), r.report.Seed
 	r.started++
 	var err error
 	if t.debug, err = freeAddress(ctx); err != nil {
 		return nil, err
 	}
-	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", t.dir, "--region", r.cfg.Region,
-		"--warehouse", warehouse, "--debug-listen", t.debug, "--log-level", "warn"}, r.cfg.Serve...)
-	if t.child, err = startChild(r.cfg.Executable, r.cfg.Env, args...); err != nil {
+	args := slices.Concat([]string{"serve", "--listen", "127.0.0.1:0", "--data", t.dir, "--region", r.cfg.Region,
+		"--debug-listen", t.debug, "--log-level", "warn"}, flags, r.cfg.Serve)
+	if t.child, err = startChild(r.cfg.Executable, r.cfg.Env, env, args...); err != nil {
 		return nil, err
 	}
-	key, err := r.cfg.ReadKey(filepath.Join(t.dir, "credentials"))
-	if err != nil {
-		return nil, errors.Join(err, t.child.stop())
+	key := t.key // of a node before this one
+	if key.AccessKeyID == "" {
+		if key, err = r.cfg.ReadKey(filepath.Join(t.dir, "credentials")); err != nil {
+			return nil, errors.Join(err, t.child.stop())
+		}
 	}
 	t.endpoint, err = newEndpoint(t.child.url, r.cfg.Region)
 	t.key, t.pid = key, t.child.pid()
 	return t, err
+}
+
+// nodes are the server and those beside it.
+func (t *target) nodes() []*target { return append([]*target{t}, t.others...) }
+
+func (t *target) endpoints() []endpoint {
+	var list []endpoint
+	for _, n := range t.nodes() {
+		list = append(list, n.endpoint)
+	}
+	return list
+}
+
+// usage reads the meters of all processes of the server.
+func (t *target) usage() usage {
+	var pids []int
+	for _, n := range t.nodes() {
+		pids = append(pids, n.pid)
+	}
+	u := usageNow(pids...)
+	t.database.meter(&u)
+	return u
 }
 
 // givenServer is the server that the caller named.
@@ -154,12 +187,12 @@ func datasetNames(n int) []string {
 // would keep them waiting for each other.
 func (r *runner) populate(ctx context.Context, t *target, how recipe) (*population, error) {
 	seed := t.seed + uint64(t.made.Add(1))
-	ws, closeAll, err := workers(ctx, t.endpoint, syncService, r.plan.connections, seed)
+	ws, closeAll, err := workers(ctx, t.endpoints(), syncService, r.plan.connections, seed)
 	if err != nil {
 		return nil, err
 	}
 	defer closeAll()
-	creators, closeCreators, err := workers(ctx, t.endpoint, ownService, len(ws), seed)
+	creators, closeCreators, err := workers(ctx, t.endpoints(), ownService, len(ws), seed)
 	if err != nil {
 		return nil, err
 	}

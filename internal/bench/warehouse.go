@@ -147,7 +147,7 @@ func (r *runner) queryable(ctx context.Context, t *target, p *population, rate f
 	if err := r.drain(ctx, t, now(), nil); err != nil {
 		return err
 	}
-	ws, closeAll, err := workers(ctx, t.endpoint, syncService, 1, t.seed+uint64(t.made.Add(1)))
+	ws, closeAll, err := workers(ctx, t.endpoints(), syncService, 1, t.seed+uint64(t.made.Add(1)))
 	if err != nil {
 		return err
 	}

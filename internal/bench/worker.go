@@ -59,16 +59,17 @@ type worker struct {
 	wrote  []event // if events are being followed
 }
 
-// workers opens connections. Each has a random source of its own, so that the
-// data is the same for a seed, whatever the order of events.
-func workers(ctx context.Context, e endpoint, service string, n int, seed uint64) (list []*worker, closeAll func(), err error) {
+// workers opens n connections, spread over endpoints. Each has a random source
+// of its own, so that the data is the same for a seed, whatever the order of
+// events.
+func workers(ctx context.Context, es []endpoint, service string, n int, seed uint64) (list []*worker, closeAll func(), err error) {
 	closeAll = func() {
 		for _, w := range list {
 			w.close()
 		}
 	}
 	for i := range n {
-		c, err := dial(ctx, e, service)
+		c, err := dial(ctx, es[i%len(es)], service)
 		if err != nil {
 			closeAll()
 			return nil, nil, err
@@ -182,15 +183,20 @@ func (w *worker) checkRecords(answer []byte, count int64, n int) error {
 		return err
 	}
 	if len(out.Records) != n {
-		return fmt.Errorf("the answer holds %d records, not %d", len(out.Records), n)
+		return &mismatch{fmt.Sprintf("the answer holds %d records, not %d", len(out.Records), n)}
 	}
 	for _, r := range out.Records {
 		if r.SyncCount != count {
-			return fmt.Errorf("%s has count %d, not %d", r.Key, r.SyncCount, count)
+			return &mismatch{fmt.Sprintf("%s has count %d, not %d", r.Key, r.SyncCount, count)}
 		}
 	}
 	return nil
 }
+
+// mismatch is an answer that holds other than it must.
+type mismatch struct{ text string }
+
+func (m *mismatch) Error() string { return m.text }
 
 // load says how workers are driven, and until when.
 type load struct {

@@ -58,6 +58,8 @@ var (
 // mayFail is for PostgreSQL's planner and its disk: prepare sends them and goes
 // on when an engine refuses them.
 var mayFail = []string{
+	`SET plan_cache_mode = force_generic_plan`,
+	`SET jit = off`,
 	`SET enable_seqscan = off`,
 	`SET enable_hashjoin = off`,
 	`SET enable_mergejoin = off`,

@@ -308,6 +308,10 @@ SET enable_mergejoin = off;
 
 SET enable_seqscan = off;
 
+SET jit = off;
+
+SET plan_cache_mode = force_generic_plan;
+
 SHOW transaction_read_only;
 
 UPDATE access_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3;
