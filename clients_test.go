@@ -114,12 +114,14 @@ func (d *device) wild() {
 // program is a life of a device before it is left in peace.
 type program struct {
 	wild, restores bool
+	incarnates     bool // restores are those of real backups
 	races          bool // others write between its lists and pushes, the app during its pushes
 }
 
 func (p program) run(d *device) {
 	d.t.Helper()
 	w := d.world
+	w.incarnates = p.incarnates
 	for range w.rng.IntN(6) {
 		w.happen()
 	}
@@ -178,6 +180,8 @@ func TestClientsConverge(t *testing.T) {
 		{"FromAnyState", program{wild: true, races: true}},
 		{"Restored", program{restores: true, races: true}},
 		{"FromAnyStateRestored", program{wild: true, restores: true, races: true}},
+		{"Incarnated", program{restores: true, incarnates: true, races: true}},
+		{"FromAnyStateIncarnated", program{wild: true, restores: true, incarnates: true, races: true}},
 	} {
 		for name, m := range models() {
 			t.Run(tt.name+"/"+name, func(t *testing.T) {

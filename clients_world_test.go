@@ -1,17 +1,21 @@
 package tributary_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tributary"
+	"tributary/store/pebblestore"
 )
 
 // world is a server with one dataset, and what others do to it.
@@ -26,6 +30,10 @@ type world struct {
 	values  int                 // written so far, so that most are unlike
 	devices []*device
 	trace   []string // what happened, for a failure's report
+
+	incarnates bool   // a restore is that of a real backup, a new incarnation
+	restores   int    // so far
+	origin     []byte // backup of the store that changes begin with; nil: an empty one
 }
 
 // liveKeys is as many keys as ever live at once: the pool's limit of records,
@@ -69,7 +77,6 @@ func (r recorder) Commit(ctx context.Context, c *tributary.Change) error {
 func (w *world) openStore() {
 	w.t.Helper()
 	s := openStoreOn(w.t, newClock(), vfs.NewMem())
-	w.stores = append(w.stores, s)
 	ctx := w.t.Context()
 	if err := s.PutPool(ctx, tributary.Pool{ID: poolA, Limits: tributary.Limits{Records: int64(len(liveKeys))}}); err != nil {
 		w.t.Fatal(err)
@@ -77,6 +84,12 @@ func (w *world) openStore() {
 	if err := s.PutIdentity(ctx, tributary.Identity{ID: ann, Pool: poolA}); err != nil {
 		w.t.Fatal(err)
 	}
+	w.use(s)
+}
+
+// use has the service use a store, which the test closes.
+func (w *world) use(s tributary.Store) {
+	w.stores = append(w.stores, s)
 	w.service.Store = recorder{s, w}
 	w.writer.Store = w.service.Store
 }
@@ -198,6 +211,10 @@ func (w *world) othersDelete() {
 func (w *world) restore(commits int) {
 	w.t.Helper()
 	w.note("restore: %d commits of %d", commits, len(w.changes))
+	if w.incarnates {
+		w.incarnate(commits)
+		return
+	}
 	replayed := w.changes[:commits]
 	w.changes = nil
 	w.openStore()
@@ -209,6 +226,57 @@ func (w *world) restore(commits int) {
 	for _, d := range w.devices {
 		d.told, d.unsure = 0, true
 	}
+}
+
+// incarnate restores a backup that was taken after so many commits. What
+// clients hold of the time after it they cannot tell from what is true.
+func (w *world) incarnate(commits int) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	ok := func(err error) {
+		w.t.Helper()
+		if err != nil {
+			w.fail("restore: %v", err)
+		}
+	}
+	if w.origin == nil {
+		w.openStore()
+	} else {
+		fs := vfs.NewMem()
+		ok(fs.MkdirAll("x", 0o700))
+		_, _, err := pebblestore.Unpack(ctx, fs, "x", bytes.NewReader(w.origin))
+		ok(err)
+		w.use(openStoreOn(w.t, newClock(), fs))
+	}
+	for _, c := range w.changes[:commits] {
+		ok(w.stores[len(w.stores)-1].Commit(ctx, c))
+	}
+	w.restores++
+	clock := newClock()
+	clock.Add(time.Duration(10*365*24+w.restores) * time.Hour) // real ones go on
+	fs := vfs.NewMem()
+	_, err := pebblestore.Restore(ctx, pebblestore.Config{Dir: "x", FS: fs, Now: clock.Now, MemTableSize: 1 << 18}, bytes.NewReader(w.backup()), nil)
+	ok(err)
+	w.use(openStoreOn(w.t, newClock(), fs))
+	w.changes, w.origin = nil, w.backup()
+	for _, d := range w.devices {
+		d.unsure = true
+	}
+}
+
+// backup takes one of the store in use.
+func (w *world) backup() []byte {
+	w.t.Helper()
+	var out bytes.Buffer
+	b, err := w.stores[len(w.stores)-1].(*pebblestore.Store).Backup("test")
+	if err == nil {
+		_, err = b.Write(w.t.Context(), &out)
+		err = errors.Join(err, b.Close())
+	}
+	if err != nil {
+		w.fail("backup: %v", err)
+	}
+	return out.Bytes()
 }
 
 // happen does something at random to the server.

@@ -1,6 +1,9 @@
 package awswire
 
 import (
+	"context"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -22,6 +25,28 @@ type exchange struct {
 	protocol Protocol
 	id       string
 	status   int
+}
+
+// Stream is an operation's output that is written as it comes, of any length.
+// An answer that fails after its begin is cut off, so that nobody takes it for
+// the whole.
+type Stream struct {
+	ContentType string
+	// Write writes it.
+	Write func(ctx context.Context, w io.Writer) error
+	// Close is called at the end, however it went, also if nothing was written.
+	Close func() error
+}
+
+// stream writes an answer of unknown length.
+func (x *exchange) stream(ctx context.Context, s *Stream) error {
+	h := x.w.Header()
+	h[requestIDHeader] = []string{x.id}
+	h.Set("Content-Type", s.ContentType)
+	x.status = http.StatusOK
+	x.w.WriteHeader(x.status)
+	err := s.Write(ctx, x.w)
+	return errors.Join(err, s.Close())
 }
 
 func encode(out any) ([]byte, error) {

@@ -125,12 +125,17 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchange{w: w, protocol: s.Protocol, id: newRequestID()}
 	name := ""
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		cutOff := p == http.ErrAbortHandler
+		if p != nil && !cutOff {
 			s.log().Error("panic", "service", s.Name, "operation", name, "request", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			x.fault(&Fault{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: "Internal failure"})
 		}
 		if s.Observe != nil {
 			s.Observe(s.Name, name, x.status, time.Since(start))
+		}
+		if cutOff {
+			panic(p)
 		}
 	}()
 	op, params, fault := s.match(r)
@@ -139,7 +144,18 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name = op.Name
-	body, err := s.call(r, op, params)
+	out, err := s.call(r, op, params)
+	if stream, ok := out.(*Stream); ok && err == nil {
+		if err := x.stream(r.Context(), stream); err != nil {
+			s.log().Error("answer cut off", "service", s.Name, "operation", name, "request", x.id, "err", err)
+			panic(http.ErrAbortHandler)
+		}
+		return
+	}
+	var body []byte
+	if err == nil {
+		body, err = encode(out)
+	}
 	if err != nil {
 		x.fault(s.faultOf(name, x.id, err))
 		return
@@ -147,8 +163,8 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.write(http.StatusOK, body)
 }
 
-// call gives the body of the answer.
-func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params) ([]byte, error) {
+// call gives the operation's output.
+func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params) (any, error) {
 	if fault := s.checkContentType(r); fault != nil {
 		return nil, fault
 	}
@@ -161,11 +177,7 @@ func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params) ([]b
 	if op.Method == http.MethodGet {
 		body = nil // some clients send one, which says nothing
 	}
-	out, err := op.Handle(r.Context(), p, Input{Body: body, Params: params})
-	if err != nil {
-		return nil, err
-	}
-	return encode(out)
+	return op.Handle(r.Context(), p, Input{Body: body, Params: params})
 }
 
 // checkContentType refuses CBOR, which AWS's SDKs for Java speak to Kinesis.

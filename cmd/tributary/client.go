@@ -108,19 +108,37 @@ func readCredentials(path string) (awswire.Credentials, error) {
 
 // call calls one of the server's own operations.
 func (f *serverFlags) call(ctx context.Context, lookup func(string) (string, bool), method, path string, in, out any) error {
-	key, err := f.key(lookup)
+	answer, err := f.open(ctx, lookup, method, path, in)
 	if err != nil {
 		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, out); err != nil {
+		return fmt.Errorf("the answer of %s cannot be read: %w", f.Server, err)
+	}
+	return nil
+}
+
+// open calls one of the server's own operations, and gives its answer to be
+// read and closed.
+func (f *serverFlags) open(ctx context.Context, lookup func(string) (string, bool), method, path string, in any) (*http.Response, error) {
+	key, err := f.key(lookup)
+	if err != nil {
+		return nil, err
 	}
 	var body []byte
 	if in != nil {
 		if body, err = json.Marshal(in); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.Server, "/")+api.Prefix+path, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	awswire.Sign(r, body, key, f.Region, api.Name, time.Now())
 	answer, err := http.DefaultClient.Do(r)
@@ -128,20 +146,17 @@ func (f *serverFlags) call(ctx context.Context, lookup func(string) (string, boo
 		if u := (*url.Error)(nil); errors.As(err, &u) {
 			err = u.Err // without the operation's path
 		}
-		return fmt.Errorf("%s cannot be reached: %w (is the server running?)", f.Server, err)
+		return nil, fmt.Errorf("%s cannot be reached: %w (is the server running?)", f.Server, err)
+	}
+	if answer.StatusCode == http.StatusOK {
+		return answer, nil
 	}
 	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if answer.StatusCode != http.StatusOK {
-		return f.serverError(answer, text, key.AccessKeyID)
-	}
-	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("the answer of %s cannot be read: %w", f.Server, err)
-	}
-	return nil
+	return nil, f.serverError(answer, text, key.AccessKeyID)
 }
 
 // notKnown are the errors of a server that the key, or the signature made with

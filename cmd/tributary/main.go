@@ -32,6 +32,9 @@ type commands struct {
 	Serve     serveCmd        `cmd:"" help:"Run the server."`
 	Query     queryCmd        `cmd:"" help:"Run a SELECT on the server's warehouse."`
 	Pool      poolCmd         `cmd:"" help:"Create, show and set identity pools."`
+	Backup    backupCmd       `cmd:"" help:"Write a backup of the store to a file, while the server serves."`
+	Restore   restoreCmd      `cmd:"" help:"Make a data folder of a backup."`
+	Check     checkCmd        `cmd:"" help:"Check a backup, or the store of a stopped server, for damage."`
 	AccessKey accessKeyCmd    `cmd:"" help:"Create a developer's access key, where no other is known."`
 	Migrate   migrateCmd      `cmd:"" help:"Bring a database's schema to this version, or show how."`
 	Bench     benchCmd        `cmd:"" help:"Measure the server's speed."`

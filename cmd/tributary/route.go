@@ -31,6 +31,8 @@ func (f *fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.identity.ServeHTTP(w, r)
 	case strings.HasPrefix(target, "Kinesis_"):
 		f.kinesis.ServeHTTP(w, r)
+	case path == api.BackupPath:
+		f.api.ServeHTTP(&patient{w}, r)
 	case strings.HasPrefix(path, api.Prefix):
 		allowQueries(w)
 		f.api.ServeHTTP(w, r)
@@ -49,6 +51,19 @@ func allowQueries(w http.ResponseWriter) {
 	const longest = 12 * time.Minute
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longest)) // fails in tests without a connection
 }
+
+// patient is an answer of any length: the server's write timeout holds for each
+// piece of it, so that one which is being read is not cut off, and one which is
+// not does not stay for ever.
+type patient struct{ http.ResponseWriter }
+
+func (p *patient) Write(b []byte) (int, error) {
+	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTimeout)) // fails in tests without a connection
+	return p.ResponseWriter.Write(b)
+}
+
+// Unwrap lets a ResponseController find the connection.
+func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // byScope finds the front that a request was signed for: its error is then in
 // the shape that its client expects.

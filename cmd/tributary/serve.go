@@ -102,7 +102,7 @@ type server struct {
 // if a later step fails.
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
-	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openWarehouse, s.buildFronts, s.buildBackground} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openWarehouse, s.tellLost, s.buildFronts, s.buildBackground} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -314,7 +314,7 @@ func (s *server) buildFronts(context.Context) error {
 		identity: cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Issue: s.auth.Issue, Log: s.log, Observe: observe}),
 		kinesis: kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Link: links.Link,
 			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe}),
-		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Query: s.query, Log: s.log, Observe: observe}), s.warehouseNode),
+		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Query: s.query, Backup: s.backup, Log: s.log, Observe: observe}), s.warehouseNode),
 		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},
 		ops:     s.ops,
 	}
@@ -328,13 +328,16 @@ func (s *server) httpServer(h http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	const read, write = time.Minute, 2 * time.Minute // write runs from the begin of the request: a minute is left after the slowest body
+	const read, write = time.Minute, writeTimeout // write runs from the begin of the request: a minute is left after the slowest body
 	return &http.Server{
 		Protocols: protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100, WriteByteTimeout: write},
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: read, WriteTimeout: write, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
+
+// writeTimeout is how long an answer may take.
+const writeTimeout = 2 * time.Minute
 
 // run serves until ctx is done or the store fails. Then the fronts drain, the
 // pumps finish their batch and give up their leases, and the store closes last.

@@ -165,6 +165,27 @@ func TestSlowQuery(t *testing.T) {
 	}
 }
 
+// TestSlowBackup: a backup may take as long as it is read.
+func TestSlowBackup(t *testing.T) {
+	s, _ := impatientServer(t)
+	const pieces = 5
+	s.http.Handler.(*fronts).api = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for range pieces {
+			<-time.After(s.http.WriteTimeout)
+			_, _ = io.WriteString(w, "piece ")
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	r, err := http.Post(s.url()+"/_tributary/v1/backup", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	if text, err := io.ReadAll(r.Body); err != nil || string(text) != strings.Repeat("piece ", pieces) {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 // TestStreamLimit reads from the server's first frame of HTTP/2, its settings,
 // how many requests it takes at once on a connection.
 func TestStreamLimit(t *testing.T) {

@@ -29,7 +29,9 @@ type Config struct {
 	Service      *tributary.Service
 	Authenticate func(*http.Request, awswire.ReadBody) (tributary.Principal, error)
 	// Query runs one SELECT on the warehouse.
-	Query   func(ctx context.Context, sql string, maxRows int, timeout time.Duration) (*Table, error)
+	Query func(ctx context.Context, sql string, maxRows int, timeout time.Duration) (*Table, error)
+	// Backup begins a backup of the store.
+	Backup  func(ctx context.Context) (*awswire.Stream, error)
 	Log     *slog.Logger
 	Observe func(service, operation string, status int, took time.Duration)
 }
@@ -65,6 +67,7 @@ func (f *front) operations() []op {
 		{Name: "SetPool", Method: "POST", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.setPool)},
 		{Name: "CreateIdentity", Method: "POST", Path: Prefix + "pools/{PoolId}/identities", Handle: awswire.StrictHandler(f.createIdentity)},
 		{Name: "Query", Method: "POST", Path: QueryPath, Handle: awswire.StrictHandler(f.query)},
+		{Name: "Backup", Method: "POST", Path: BackupPath, Handle: awswire.StrictHandler(f.backup)},
 	}
 }
 

@@ -45,13 +45,21 @@ func newKit(t *testing.T) *kit {
 	k.ok(err)
 	a := &auth.Auth{Keys: store, Sealer: sealer, Account: account}
 	service := &tributary.Service{Store: store, Sealer: sealer, Account: account, Region: "us-east-1"}
-	k.server = httptest.NewServer(api.New(api.Config{Service: service, Authenticate: a.Authenticate, Query: k.query}))
+	k.server = httptest.NewServer(api.New(api.Config{Service: service, Authenticate: a.Authenticate, Query: k.query, Backup: k.backup}))
 	t.Cleanup(k.server.Close)
 	k.developer, err = a.NewAccessKey(t.Context())
 	k.ok(err)
 	k.guest, _, err = a.Issue(tributary.Identity{ID: ann, Pool: pool})
 	k.ok(err)
 	return k
+}
+
+// backup answers as the store does.
+func (k *kit) backup(context.Context) (*awswire.Stream, error) {
+	return &awswire.Stream{ContentType: "application/x-tar", Close: func() error { return nil }, Write: func(_ context.Context, w io.Writer) error {
+		_, err := io.WriteString(w, "the archive")
+		return err
+	}}, nil
 }
 
 // query answers as the warehouse does.
@@ -142,6 +150,9 @@ func TestOperations(t *testing.T) {
 		{"QueryTime", k.developer, "POST", "query", `{"SQL":"q","TimeoutSeconds":601}`, 400, invalid, "TimeoutSeconds between 1 and 600"},
 		{"QueryNoTime", k.developer, "POST", "query", `{"SQL":"q","TimeoutSeconds":-1}`, 400, invalid, "TimeoutSeconds"},
 		{"QueryAsGuest", k.guest, "POST", "query", `{"SQL":"q"}`, 403, denied, "developer credentials"},
+		{"Backup", k.developer, "POST", "backup", "", 200, "", "the archive"},
+		{"BackupTypo", k.developer, "POST", "backup", `{"x":1}`, 400, "SerializationException", "x"},
+		{"BackupAsGuest", k.guest, "POST", "backup", "", 403, denied, "developer credentials"},
 		{"Unknown", k.developer, "GET", "nothing", "", 404, "UnknownOperationException", "/nothing"},
 		{"WrongSecret", awswire.Credentials{AccessKeyID: k.developer.AccessKeyID, SecretKey: "x"}, "GET", thePool, "", 403, "InvalidSignatureException", ""},
 	} {

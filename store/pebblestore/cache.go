@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"tributary"
-	"tributary/store/codec"
 )
 
 const stripes = 256
@@ -98,7 +97,7 @@ func (s *Store) dataset(st *stripe, key tributary.DatasetKey) (*dataset, error) 
 		return nil, internal("read dataset", err)
 	}
 	if value == "" {
-		return &dataset{Dataset: codec.Dataset{Head: tributary.Dataset{Key: key}}}, nil
+		return s.unwritten(key), nil
 	}
 	d, err := decodeDataset(key, value)
 	if err != nil {

@@ -23,3 +23,26 @@ func Broken(c Config, how int) Config {
 func (s *Store) SetFormat(n uint32) error {
 	return s.db.Set(metaFormat, binary.BigEndian.AppendUint32(nil, n), pebble.Sync)
 }
+
+// Tamper writes a key behind the store's back, or deletes it.
+func (s *Store) Tamper(key, value string, there bool) error {
+	if !there {
+		return s.db.Delete([]byte(key), pebble.Sync)
+	}
+	return s.db.Set([]byte(key), []byte(value), pebble.Sync)
+}
+
+// Abandon closes the store without a last write.
+func (s *Store) Abandon() error {
+	s.fail(errClosed)
+	return s.Close()
+}
+
+// Stored gives the value of the first key that begins with a prefix.
+func (s *Store) Stored(prefix string) (key, value string) {
+	_ = scan(s.db, []byte(prefix), func(k, v []byte) error {
+		key, value = string(k), string(v)
+		return errStop
+	})
+	return key, value
+}

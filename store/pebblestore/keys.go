@@ -2,8 +2,11 @@ package pebblestore
 
 import (
 	"encoding/binary"
+	"fmt"
+	"strings"
 
 	"tributary"
+	"tributary/store/codec"
 )
 
 // The layout. Every key begins with a letter for its table. Names and ids hold
@@ -26,6 +29,7 @@ const (
 	tableLease    = 'e' // group 0 stream id, shard → JSON
 	tableKey      = 'k' // access key id → JSON
 	tableSealing  = 'g' // sealing key id → JSON
+	tableRestored = 'z' // time of a restore → JSON
 )
 
 var (
@@ -51,6 +55,15 @@ func textKey(table byte, parts ...string) []byte {
 
 func headKey(k tributary.DatasetKey) []byte {
 	return textKey(tableHead, string(k.Identity), string(k.Dataset))
+}
+
+// headKeyOf takes a key of [headKey] apart. It does not name the pool.
+func headKeyOf(key []byte) (tributary.DatasetKey, error) {
+	identity, dataset, found := strings.Cut(string(key[1:]), "\x00")
+	if !found {
+		return tributary.DatasetKey{}, fmt.Errorf("key %q: %w", key, codec.ErrCorrupt)
+	}
+	return tributary.DatasetKey{Identity: tributary.IdentityID(identity), Dataset: tributary.DatasetName(dataset)}, nil
 }
 
 // datasetPrefix is what all keys of a split dataset's table begin with.

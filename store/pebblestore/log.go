@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,7 @@ type shardLog struct {
 	mu      sync.Mutex
 	last    uint64           // count of the last applied entry
 	arrived tributary.Millis // when it did
+	gap     gap              // at the end of the log when it was opened; not changed since
 	usage   foldedUsage
 
 	durable atomic.Uint64 // readers see entries up to this one
@@ -60,6 +60,7 @@ func (s *Store) loadShard(id tributary.Shard) error {
 		at, arrivalErr := codec.Arrival(string(value))
 		log.arrived, err = at, errors.Join(valueErr, arrivalErr)
 	}
+	s.goOn(log)
 	log.durable.Store(log.last)
 	return errors.Join(err, it.Error(), it.Close())
 }
@@ -246,7 +247,7 @@ func (s *Store) Find(_ context.Context, id tributary.Shard, at tributary.Millis)
 	low, high := log.trimmed.Load(), log.durable.Load()
 	for low < high {
 		middle := low + (high-low)/2
-		arrived, err := s.arrived(logKey(id, middle+1))
+		arrived, err := s.arrived(log, middle+1)
 		if err != nil {
 			return "", internal("find", err)
 		}
@@ -259,12 +260,20 @@ func (s *Store) Find(_ context.Context, id tributary.Shard, at tributary.Millis)
 	return tributary.PositionOf(id, low), nil
 }
 
-// arrived reads when an entry arrived, long ago if it has been trimmed. The
-// entry itself, which may be large, is not copied.
-func (s *Store) arrived(key []byte) (tributary.Millis, error) {
-	value, closer, err := s.db.Get(key)
+// arrived reads when an entry arrived. One that is not there was trimmed, or
+// left out by a restore: then it is the next one's time. The entry itself, which
+// may be large, is not copied.
+func (s *Store) arrived(log *shardLog, n uint64) (tributary.Millis, error) {
+	value, closer, err := s.db.Get(logKey(log.id, n))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return math.MinInt64, nil
+		at := log.gap.arrived
+		err := scanRange(s.db, logKey(log.id, n), after(shardKey(tableLog, log.id)), func(_, value []byte) (err error) {
+			if at, err = codec.Arrival(string(value[:min(len(value), 1+binary.MaxVarintLen64)])); err == nil {
+				err = errStop
+			}
+			return err
+		})
+		return at, err
 	}
 	if err != nil {
 		return 0, err
@@ -279,7 +288,7 @@ func (s *Store) Wait(ctx context.Context, id tributary.Shard, p tributary.Positi
 	if err != nil {
 		return err
 	}
-	return s.await(ctx, log, max(n, log.trimmed.Load())+1)
+	return s.await(ctx, log, log.gap.skip(max(n, log.trimmed.Load()))+1)
 }
 
 // Trim forgets entries. The usage that they carry is folded first.

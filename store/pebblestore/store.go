@@ -98,6 +98,9 @@ type Store struct {
 	streams map[tributary.StreamID]*tributary.Stream
 	shards  map[tributary.Shard]*shardLog
 
+	restores []Restored // oldest first; as it was when the store was opened
+	backup   sync.Mutex // held while a backup is taken
+
 	// records guards the read-modify-write of leases, access keys, sessions
 	// and logins.
 	records sync.Mutex
@@ -137,7 +140,11 @@ func Open(cfg Config) (*Store, error) {
 		return nil, &tributary.Error{Kind: tributary.Unavailable, Op: "open store", Msg: notOpened(cfg.Dir, err), Err: err}
 	}
 	s.room.lock = lock
-	if err := s.open(fs); err != nil {
+	err = sweepBackup(fs, cfg.Dir)
+	if err == nil {
+		err = s.open(fs)
+	}
+	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return s, nil
@@ -222,6 +229,10 @@ func (l pebbleLog) Fatalf(format string, args ...any) {
 // load reads what is kept in memory: pools, streams, the ends of the logs.
 func (s *Store) load() error {
 	if err := s.checkFormat(); err != nil {
+		return err
+	}
+	var err error
+	if s.restores, err = loadRestored(s.db); err != nil {
 		return err
 	}
 	if err := scan(s.db, []byte{tablePool}, func(_ []byte, value []byte) error {

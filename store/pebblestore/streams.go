@@ -97,8 +97,8 @@ func (s *Store) PutStream(_ context.Context, st tributary.Stream) (tributary.Str
 	st.Revision++
 	for i := range st.Shards {
 		r := &st.Shards[i]
-		if log := s.shards[tributary.Shard{Stream: st.ID, Number: r.Number}]; r.Closed && r.Last == "" && log != nil && log.last > 0 {
-			r.Last = tributary.PositionOf(log.id, log.last) // nobody commits while the routing is locked
+		if log := s.shards[tributary.Shard{Stream: st.ID, Number: r.Number}]; r.Closed && r.Last == "" && log != nil && log.lastEntry() > 0 {
+			r.Last = tributary.PositionOf(log.id, log.lastEntry()) // nobody commits while the routing is locked
 		}
 	}
 	if err := setJSON(b, streamKey(st.ID), st); err != nil {
@@ -113,7 +113,10 @@ func (s *Store) PutStream(_ context.Context, st tributary.Stream) (tributary.Str
 		id := tributary.Shard{Stream: st.ID, Number: r.Number}
 		switch log := s.shards[id]; {
 		case log == nil:
-			s.shards[id] = newShardLog(id)
+			log := newShardLog(id)
+			s.goOn(log)
+			log.durable.Store(log.last)
+			s.shards[id] = log
 		case r.Closed:
 			// The write came after all of the shard's entries, and is durable.
 			log.settled(log.last)

@@ -100,7 +100,8 @@ func (p *replay) rank(e told) int64 {
 
 func (p *replay) step(a *audit, c told) {
 	begun := p.seen != nil
-	switch reborn := c.SyncCount == 1 && !p.exists; {
+	p.count = a.checks.raised(p.count, c.SyncCount-1)
+	switch reborn := a.checks.first(c.SyncCount) && !p.exists; {
 	case reborn:
 		*p = replay{from: 1}
 	case c.SyncCount == p.count+1 && begun:
@@ -152,6 +153,7 @@ func (p *replay) end(a *audit, head *tributary.Dataset, records []tributary.Reco
 	if !head.Exists && head.Marker != head.SyncCount {
 		a.report("dataset %s was deleted at %d and its marker is %d", head.Key, head.SyncCount, head.Marker)
 	}
+	p.count = a.checks.raised(p.count, head.SyncCount)
 	sameChange := p.count == head.SyncCount && p.last == head.Change && p.exists == head.Exists
 	if !sameChange && (a.complete() || p.count == head.SyncCount && p.at == head.LastModified) {
 		a.report("dataset %s is %s, its log ends at %d with change %x, exists=%t", head.Key, headText(head), p.count, p.last, p.exists)

@@ -1,0 +1,21 @@
+package api
+
+import (
+	"context"
+
+	"tributary"
+	"tributary/awswire"
+)
+
+// BackupPath is the path of the operation Backup, whose answer may take long.
+const BackupPath = Prefix + "backup"
+
+type backupIn struct{}
+
+// backup answers with the backup itself, which is a tar archive.
+func (f *front) backup(ctx context.Context, p principal, _ *backupIn) (*awswire.Stream, error) {
+	if !p.Developer() {
+		return nil, tributary.Errorf(tributary.Denied, "backup", "Backups need developer credentials")
+	}
+	return f.Backup(ctx)
+}
