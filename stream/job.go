@@ -21,6 +21,8 @@ type Job struct {
 	// it returns earlier, the lease is given back, and the job is tried again.
 	Work func(ctx context.Context) error
 	Log  *slog.Logger // nil: no log
+
+	rest time.Time // it is not tried again before
 }
 
 const (
@@ -31,15 +33,14 @@ const (
 // Run works, whenever this node has the lease, until ctx is done.
 func (j *Job) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		wait := jobEvery
-		worked, err := j.hold(ctx)
+		ended, err := j.hold(ctx)
 		if err != nil && ctx.Err() == nil && j.Log != nil {
 			j.Log.Error("background work ended, will try again", "group", j.Group, "err", err)
 		}
-		if worked {
-			wait = jobRetry
+		if ended {
+			j.rest = time.Now().Add(jobRetry)
 		}
-		sleep(ctx, wait)
+		sleep(ctx, jobEvery)
 	}
 	return nil
 }
@@ -48,7 +49,7 @@ func (j *Job) Run(ctx context.Context) error {
 // itself.
 func (j *Job) hold(ctx context.Context) (ended bool, err error) {
 	l, err := j.lease(ctx)
-	if err != nil || !j.Node.Sure() || !j.Node.Free(&l) {
+	if err != nil || !j.Node.Sure() || !j.Node.Free(&l) || time.Now().Before(j.rest) {
 		return false, err
 	}
 	l, err = j.Leases.SwapLease(ctx, l.Take(j.Node.Name))
@@ -57,6 +58,9 @@ func (j *Job) hold(ctx context.Context) (ended bool, err error) {
 	}
 	if err != nil {
 		return false, err
+	}
+	if !j.Node.Sure() { // the answer took long
+		return false, j.release(ctx, l)
 	}
 	working, lost := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -68,12 +72,16 @@ func (j *Job) hold(ctx context.Context) (ended bool, err error) {
 	ended = working.Err() == nil
 	lost()
 	watch.Wait()
-	// The next owner need not wait for this one's death.
-	_, releaseErr := j.Leases.SwapLease(context.WithoutCancel(ctx), l.Release())
-	if tributary.KindOf(releaseErr) == tributary.Stale {
-		releaseErr = nil
+	return ended, errors.Join(err, j.release(ctx, l))
+}
+
+// release gives the lease back: the next owner need not wait for this one's death.
+func (j *Job) release(ctx context.Context, l tributary.Lease) error {
+	_, err := j.Leases.SwapLease(context.WithoutCancel(ctx), l.Release())
+	if tributary.KindOf(err) == tributary.Stale {
+		return nil
 	}
-	return ended, errors.Join(err, releaseErr)
+	return err
 }
 
 // lease reads the job's lease.
@@ -87,8 +95,11 @@ func (j *Job) lease(ctx context.Context) (tributary.Lease, error) {
 
 // watch returns when the lease is not surely this node's any more.
 func (j *Job) watch(ctx context.Context, held tributary.Lease) {
-	for sleep(ctx, jobEvery) {
-		l, err := j.lease(ctx)
+	for sleep(ctx, jobEvery/2) {
+		// While the store does not answer the node gets unsure.
+		asking, cancel := context.WithTimeout(ctx, jobEvery/2)
+		l, err := j.lease(asking)
+		cancel()
 		if !j.Node.Sure() || err == nil && l.Epoch != held.Epoch {
 			return
 		}

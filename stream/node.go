@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -25,8 +26,21 @@ type Node struct {
 	mu     sync.Mutex
 	place  tributary.Lease // this node's own, as last written
 	proven time.Time       // when the last write of it that succeeded began
-	looked time.Time       // zero: the last look failed
+	looked time.Time       // when the last look began; zero: it failed
 	others map[tributary.Shard]sighting
+	held   map[holding]held // by others, as seen by who works under this node's name
+}
+
+// holding names a lease of others.
+type holding struct {
+	group string
+	shard tributary.Shard
+}
+
+// held is since when a lease is seen with its epoch, and when it was last seen.
+type held struct {
+	epoch        int64
+	since, asked time.Time
 }
 
 // sighting is what was seen of a node's lease.
@@ -37,8 +51,15 @@ type sighting struct {
 
 func (s *sighting) alive() bool { return s.lease.Owner != "" && s.silent < tributary.LeaseTime }
 
-// nodeEvery is the time between two looks, each of which writes and reads.
-const nodeEvery = time.Second
+const (
+	// nodeEvery is the time between two looks, each of which writes and reads.
+	nodeEvery = time.Second
+	// sureTime is for how long a node is sure of itself; a look that takes
+	// longer proves nothing.
+	sureTime = tributary.LeaseTime - nodeEvery
+	// heldTime is for how long a lease is remembered that nobody asks for.
+	heldTime = time.Minute
+)
 
 // Run tells and looks until ctx is done. Whoever works under the node's name
 // must have ended by then.
@@ -69,15 +90,25 @@ func (n *Node) Run(ctx context.Context) error {
 
 // look reads every node's lease, and writes this one's.
 func (n *Node) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sureTime)
+	defer cancel()
+	err := n.readAndWrite(ctx)
+	if err != nil {
+		// Who cannot write does not know whether others can.
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.looked = time.Time{}
+	}
+	return err
+}
+
+func (n *Node) readAndWrite(ctx context.Context) error {
 	began := time.Now()
 	all, err := n.Leases.Leases(ctx, tributary.NodesGroup)
 	if err != nil {
-		n.mu.Lock()
-		n.looked = time.Time{}
-		n.mu.Unlock()
 		return err
 	}
-	place := n.see(began, all)
+	place, dead := n.see(began, all)
 	began = time.Now()
 	if place.Owner != n.Name {
 		place = place.Take(n.Name)
@@ -90,14 +121,19 @@ func (n *Node) look(ctx context.Context) error {
 		return err
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.place, n.proven = place, began
+	n.mu.Unlock()
+	if dead.Owner != "" {
+		// A new node sees only then that nobody has the place. If this fails, it
+		// is tried again, or another node was faster.
+		_, _ = n.Leases.SwapLease(ctx, dead.Release())
+	}
 	return nil
 }
 
 // see takes in the leases as they are now, and gives the place to write: this
-// node's, or one that nobody has.
-func (n *Node) see(now time.Time, all []tributary.Lease) tributary.Lease {
+// node's, or one that nobody has. It also gives one of a dead node, if there is.
+func (n *Node) see(now time.Time, all []tributary.Lease) (place, dead tributary.Lease) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	// While nobody was looking, because the store did not answer or this node
@@ -119,10 +155,17 @@ func (n *Node) see(now time.Time, all []tributary.Lease) tributary.Lease {
 			s.silent = before.silent + passed
 		}
 		others[l.Shard] = s
-		if !s.alive() && (free < 0 || l.Shard.Number < all[free].Shard.Number) {
+		if s.alive() {
+			continue
+		}
+		if l.Owner != "" {
+			dead = l
+		}
+		if free < 0 || l.Shard.Number < all[free].Shard.Number {
 			free = i
 		}
 	}
+	maps.DeleteFunc(n.held, func(_ holding, h held) bool { return now.Sub(h.asked) > heldTime })
 	n.others = others
 	switch {
 	case own.Owner != "":
@@ -131,7 +174,10 @@ func (n *Node) see(now time.Time, all []tributary.Lease) tributary.Lease {
 	default:
 		own.Shard.Number = uint32(len(all))
 	}
-	return own
+	if dead.Shard == own.Shard {
+		dead = tributary.Lease{}
+	}
+	return own, dead
 }
 
 // Sure tells whether every other node must take this one for alive. What needs
@@ -142,18 +188,40 @@ func (n *Node) Sure() bool {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.place.Owner != "" && time.Since(n.proven) < tributary.LeaseTime-nodeEvery
+	return n.place.Owner != "" && time.Since(n.proven) < sureTime
 }
 
-// Free tells whether a lease may be taken by this node.
+// Free tells whether a lease may be taken by this node. A node has a place, and
+// takes leases after that: what a look tells of a lease's owner counts if the
+// lease was seen before.
 func (n *Node) Free(l *tributary.Lease) bool {
-	return l.Owner == "" || l.Owner == n.Name || !n.Alive(l.Owner)
+	if n.Leases == nil || l.Owner == "" || l.Owner == n.Name {
+		return true
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now, key := time.Now(), holding{l.Group, l.Shard}
+	h, ok := n.held[key]
+	if !ok || h.epoch != l.Epoch {
+		h = held{epoch: l.Epoch, since: now}
+	}
+	h.asked = now
+	if n.held == nil {
+		n.held = map[holding]held{}
+	}
+	n.held[key] = h
+	return n.looked.After(h.since) && !n.alive(l.Owner)
 }
 
 // Alive tells whether a node is taken for alive.
 func (n *Node) Alive(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.alive(name)
+}
+
+// alive is Alive for who holds mu.
+func (n *Node) alive(name string) bool {
 	for _, s := range n.others {
 		if s.lease.Owner == name && s.alive() {
 			return true

@@ -59,8 +59,12 @@ func (p *Pump) Run(ctx context.Context) error {
 	c := &crew{Pump: p, ctx: ctx, batches: make(chan struct{}, cmp.Or(p.Batches, 8)), at: map[tributary.Shard]context.CancelFunc{}}
 	defer c.working.Wait()
 	for {
-		if err := c.assign(); err != nil && ctx.Err() == nil {
-			p.log().Error("pump cannot list shards", "group", p.Group, "err", err)
+		left, err := c.assign()
+		if err == nil {
+			err = c.release(left)
+		}
+		if err != nil && ctx.Err() == nil {
+			p.log().Error("pump cannot share the shards out", "group", p.Group, "err", err)
 		}
 		if !sleep(ctx, lookEvery) {
 			return nil
@@ -80,18 +84,19 @@ type crew struct {
 }
 
 // assign starts workers for free leases up to this node's share, and sends
-// home who has lost his lease, or is one too many.
-func (c *crew) assign() error {
+// home who has lost his lease, or is one too many. It gives the leases that are
+// this node's without a worker: one went home and could not give it back.
+func (c *crew) assign() (left []tributary.Lease, err error) {
 	if !c.Node.Sure() {
-		return nil
+		return nil, nil
 	}
 	shards, err := c.Source.Shards(c.ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	leases, err := c.Leases.Leases(c.ctx, c.Group)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	free := make(map[tributary.Shard]bool, len(leases))
 	for i := range leases {
@@ -121,6 +126,21 @@ func (c *crew) assign() error {
 		}
 		c.start(s)
 		working++
+	}
+	for _, l := range leases {
+		if _, here := c.at[l.Shard]; !here && l.Owner == c.Node.Name {
+			left = append(left, l)
+		}
+	}
+	return left, nil
+}
+
+// release gives leases back. One that a worker gave back meanwhile is Stale.
+func (c *crew) release(left []tributary.Lease) error {
+	for _, l := range left {
+		if _, err := c.Leases.SwapLease(c.ctx, l.Release()); err != nil && tributary.KindOf(err) != tributary.Stale {
+			return err
+		}
 	}
 	return nil
 }

@@ -167,7 +167,7 @@ func (w *sweep) olderThan(ctx context.Context, s tributary.Shard, age time.Durat
 	if err != nil {
 		return "", err
 	}
-	w.marks[key] = mark{end, now}
+	w.marks[key] = mark{end, w.now()} // the answer may have taken long
 	return max(through, m.end), nil
 }
 

@@ -110,6 +110,9 @@ func (w *worker) take(ctx context.Context) (bool, error) {
 	if !w.Node.Free(&l) {
 		return false, nil
 	}
+	if !w.Node.Sure() {
+		return false, unsure("take lease") // what it knows of the others may be old
+	}
 	w.lease, err = w.Leases.SwapLease(ctx, l.Take(w.Node.Name))
 	if tributary.KindOf(err) == tributary.Stale {
 		return false, nil
@@ -158,7 +161,7 @@ func (w *worker) deliver(ctx context.Context) (int, tributary.Position, error) {
 	if !w.Node.Sure() {
 		// Others may take this node for dead. A sink would refuse what comes
 		// from it then, but not every sink can.
-		return 0, "", tributary.Errorf(tributary.Unavailable, "deliver", "the other nodes have not heard of this one for too long")
+		return 0, "", unsure("deliver")
 	}
 	// A batch that was begun is finished: its sink commits or not, but is not
 	// torn off by a shutdown.
@@ -192,6 +195,10 @@ func (w *worker) skipGap(ctx context.Context) error {
 	}
 	w.told, w.lease.Checkpoint = horizon, horizon
 	return nil
+}
+
+func unsure(op string) error {
+	return tributary.Errorf(tributary.Unavailable, op, "the other nodes have not heard of this one for too long")
 }
 
 func ignoreDone(ctx context.Context, err error) error {
