@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +28,10 @@ type server struct {
 	data string
 	args []string
 	env  []string
+
+	credentials string // file of the developer's key; "": that in data
+	// within is a command that runs the binary; none if it is empty.
+	within []string
 
 	url    string
 	cmd    *exec.Cmd
@@ -87,7 +92,8 @@ func (s *server) launch() {
 
 func (s *server) launchWith(args ...string) {
 	s.t.Helper()
-	s.cmd = exec.Command(binary(s.t), args...)
+	command := slices.Concat(s.within, []string{binary(s.t)}, args)
+	s.cmd = exec.Command(command[0], command[1:]...)
 	s.stdout, s.stderr, s.ended = &output{}, &output{}, make(chan struct{})
 	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Env = s.stdout, s.stderr, s.env
 	s.logs = append(s.logs, s.stderr)

@@ -76,20 +76,29 @@ func (c *caller) readShard(shard, iterator string) ([]event, error) {
 		if err != nil {
 			return nil, err
 		}
-		var page streamPage
-		if err := json.Unmarshal(a.body, &page); err != nil || a.status != 200 {
-			return nil, errorOf("GetRecords", a, err)
+		more, page, err := readPage(shard, a)
+		if err != nil {
+			return nil, err
 		}
-		for _, r := range page.Records {
-			e := event{shard: shard, sequence: r.SequenceNumber, partitionKey: r.PartitionKey}
-			if err := json.Unmarshal(r.Data, &e); err != nil {
-				return nil, err
-			}
-			events = append(events, e)
-		}
+		events = append(events, more...)
 		if page.MillisBehindLatest == 0 {
 			return events, nil
 		}
 		iterator = page.NextShardIterator
 	}
+}
+
+// readPage takes an answer of GetRecords apart.
+func readPage(shard string, a answer) (events []event, page streamPage, err error) {
+	if err := json.Unmarshal(a.body, &page); err != nil || a.status != 200 {
+		return nil, page, errorOf("GetRecords", a, err)
+	}
+	for _, r := range page.Records {
+		e := event{shard: shard, sequence: r.SequenceNumber, partitionKey: r.PartitionKey}
+		if err := json.Unmarshal(r.Data, &e); err != nil {
+			return nil, page, err
+		}
+		events = append(events, e)
+	}
+	return events, page, nil
 }

@@ -14,7 +14,7 @@ import (
 // without their header.
 func (s *server) query(sql string) [][]string {
 	s.t.Helper()
-	r := s.run("query", "--server", s.url, "--data", s.data, "--format", "csv", "--max-rows", "1000000", sql)
+	r := s.runQuery(sql)
 	if r.code != 0 || r.stderr != "" {
 		s.t.Fatalf("query %s: %v", sql, r)
 	}
@@ -23,6 +23,15 @@ func (s *server) query(sql string) [][]string {
 		s.t.Fatalf("query %s: %v: %v", sql, err, r)
 	}
 	return rows[1:]
+}
+
+func (s *server) runQuery(sql string) result {
+	s.t.Helper()
+	file := s.credentials
+	if file == "" {
+		file = s.data + "/credentials"
+	}
+	return s.run("query", "--server", s.url, "--credentials", file, "--format", "csv", "--max-rows", "1000000", sql)
 }
 
 // awaitRows waits until a pool's raw rows are as many as they should be.

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -158,6 +159,10 @@ func (s *Store) sift(ctx context.Context, round []*waiting[commitCall]) ([]*wait
 	return fresh, nil
 }
 
+// resolveTimeout bounds the search for what became of a group: whoever waits for
+// the next one waits for it too.
+const resolveTimeout = 2 * time.Second
+
 // resolve answers commits whose outcome is not known, because the connection
 // was lost: the change that a dataset has last tells.
 func (s *Store) resolve(ctx context.Context, round []*waiting[commitCall], cause error) {
@@ -166,6 +171,8 @@ func (s *Store) resolve(ctx context.Context, round []*waiting[commitCall], cause
 		answer(round, cause) // the database said no
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resolveTimeout)
+	defer cancel()
 	for _, w := range round {
 		var change int64
 		err := s.db.QueryRow(ctx, `SELECT change_id FROM datasets WHERE identity_id = $1 AND name = $2`,

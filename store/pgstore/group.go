@@ -21,9 +21,9 @@ type waiting[C any] struct {
 }
 
 const (
-	maxWaiting   = 4096 // calls in a queue; more are refused
-	maxGroup     = 128  // calls in a group
-	groupTimeout = 15 * time.Second
+	maxWaiting   = 4096            // calls in a queue; more are refused
+	maxGroup     = 128             // calls in a group
+	groupTimeout = 5 * time.Second // a call may wait for one group before its own
 )
 
 func newGrouper[C any]() *grouper[C] {

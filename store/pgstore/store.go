@@ -61,7 +61,8 @@ var _ tributary.Store = (*Store)(nil)
 const (
 	statementTimeout = "10s"
 	lockTimeout      = "5s"
-	connectTimeout   = 5 * time.Second
+	connectTimeout   = 2 * time.Second // for each host
+	readyTimeout     = 5 * time.Second
 	readers          = 2 // queries of grouped views at once
 )
 
@@ -72,7 +73,8 @@ func parse(url string) (*pgxpool.Config, error) {
 		return nil, tributary.Errorf(tributary.Invalid, "open store", "the database's URL cannot be read: %v", err)
 	}
 	c := cfg.ConnConfig
-	c.ConnectTimeout = connectTimeout
+	c.ConnectTimeout, c.DialFunc = connectTimeout, dialNet
+	cfg.PingTimeout = pingTimeout
 	for name, value := range map[string]string{
 		"application_name": "tributary", "statement_timeout": statementTimeout, "lock_timeout": lockTimeout,
 		"idle_in_transaction_session_timeout": statementTimeout,
@@ -143,7 +145,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	pool.MaxConns = int32(cfg.Connections)
-	pool.AfterConnect = prepare
+	pool.BeforeConnect, pool.AfterConnect = neverCancel, prepare
 	s := &Store{cfg: cfg, done: make(chan struct{})}
 	if s.db, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
 		return nil, wrap("open store", err)
@@ -208,7 +210,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err := s.alive(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	var readOnly string
 	if err := s.db.QueryRow(ctx, `SHOW transaction_read_only`).Scan(&readOnly); err != nil {
