@@ -32,6 +32,7 @@ var mayImport = []struct {
 	{"auth", []string{".", "awswire"}},
 	{"store/storetest", []string{"."}},
 	{"store/codec", []string{"."}},
+	{"store/move", []string{".", "store/codec"}},
 	{"store/*", []string{".", "store/codec"}},
 	{"stream", []string{"."}},
 	{"warehouse", []string{"."}},

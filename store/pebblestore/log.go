@@ -161,6 +161,9 @@ func (s *Store) applyEntry(b *pebble.Batch, log *shardLog, n uint64, e *tributar
 // applied leaves the memory in doubt: the store has failed.
 func (s *Store) apply(b *pebble.Batch) error {
 	var err error
+	if e := s.retired.Load(); e != nil {
+		return e
+	}
 	if s.cfg.faults.dropSync {
 		err = s.db.Apply(b, pebble.NoSync)
 	} else {
@@ -168,7 +171,7 @@ func (s *Store) apply(b *pebble.Batch) error {
 	}
 	if err != nil {
 		s.fail(err)
-		return s.alive()
+		return s.failed()
 	}
 	return nil
 }

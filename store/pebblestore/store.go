@@ -57,6 +57,9 @@ type Config struct {
 	CacheSize, MemTableSize int64
 	// HeadCacheSize bounds the memory of the cache of datasets, in bytes; 0: 32 MiB.
 	HeadCacheSize int64
+	// Transfer opens a store in whatever state it is, to be moved. Without it a
+	// store that is being filled or was moved is not opened.
+	Transfer bool
 	// MinFree is the free space of the disk, in bytes, below which writes are
 	// refused while reads, deletes and trimming go on. 0: do not look.
 	MinFree uint64
@@ -85,6 +88,8 @@ type Store struct {
 	dead chan struct{} // closed when the store has failed or was closed
 
 	failure  atomic.Pointer[tributary.Error]
+	standby  atomic.Pointer[tributary.Error] // set while the store does not serve
+	retired  atomic.Pointer[tributary.Error] // set when the store was moved: it takes no writes
 	closed   atomic.Bool
 	unsynced atomic.Int64 // writes to be synced since the last fsync
 	room     room
@@ -101,6 +106,9 @@ type Store struct {
 	restores []Restored // oldest first; as it was when the store was opened
 	backup   sync.Mutex // held while a backup is taken
 
+	stateMu sync.RWMutex
+	state   tributary.TransferState // guarded by stateMu
+
 	// records guards the read-modify-write of leases, access keys, sessions
 	// and logins.
 	records sync.Mutex
@@ -111,7 +119,7 @@ var _ tributary.Store = (*Store)(nil)
 // Open opens the store in a folder, which it makes if need be.
 //
 // Errors: Unavailable if another process has it open, Invalid if it was
-// written in another format.
+// written in another format, is being filled or was moved.
 func Open(cfg Config) (*Store, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -171,7 +179,10 @@ func (s *Store) open(fs vfs.FS) error {
 		return &tributary.Error{Kind: tributary.Internal, Op: "open store", Err: err}
 	}
 	opts.Cache.Unref()
-	err = s.load()
+	serves, err := s.enter()
+	if err == nil && serves {
+		err = s.load()
+	}
 	if err == nil && fresh {
 		err = internal("open store", finish(fs, s.cfg.Dir))
 	}
@@ -272,7 +283,7 @@ func (s *Store) checkFormat() error {
 		return internal("read format", err)
 	}
 	if value != "" {
-		if n := binary.BigEndian.Uint32([]byte(value)); n != Format {
+		if n := binary.BigEndian.Uint32([]byte(value)) &^ inTransfer; n != Format {
 			return tributary.Errorf(tributary.Invalid, "open store", "the store in %s has format %d, this program reads format %d", s.cfg.Dir, n, Format)
 		}
 		s.id, err = s.get(metaID)
@@ -301,7 +312,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	var err error
-	if s.alive() == nil {
+	if s.refusal() == nil {
 		err = s.flushUsage()
 	}
 	s.fail(errClosed)
@@ -325,9 +336,20 @@ func (s *Store) fail(cause error) bool {
 	return true
 }
 
-// alive gives the failure of a store that has failed.
-func (s *Store) alive() error {
+// failed gives the failure of a store that has failed.
+func (s *Store) failed() error {
 	if e := s.failure.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// alive tells why the store does not serve: it has failed, or is being filled.
+func (s *Store) alive() error {
+	if err := s.failed(); err != nil {
+		return err
+	}
+	if e := s.standby.Load(); e != nil {
 		return e
 	}
 	return nil
@@ -340,7 +362,7 @@ func (s *Store) ID() string { return s.id }
 func (s *Store) Ready(context.Context) error { return s.writable() }
 
 func (s *Store) writable() error {
-	if err := s.alive(); err != nil {
+	if err := s.refusal(); err != nil {
 		return err
 	}
 	return s.room.check()
@@ -468,7 +490,7 @@ func (s *Store) syncWait(b *pebble.Batch) error {
 	if err != nil {
 		s.fail(err)
 	}
-	return s.alive()
+	return s.failed()
 }
 
 func internal(op string, err error) error {

@@ -66,15 +66,21 @@ func usageKey(p tributary.PoolID, s tributary.Shard) []byte {
 	return appendShard(textKey(tableUsage, string(p), ""), s)
 }
 
+func readUsageKey(key []byte) (tributary.PoolID, tributary.Shard, error) {
+	const shardLength = 12
+	if len(key) < shardLength+2 {
+		return "", tributary.Shard{}, codec.ErrCorrupt
+	}
+	return tributary.PoolID(key[1 : len(key)-shardLength-1]), readShard(key[len(key)-shardLength:]), nil
+}
+
 // loadUsage reads the figures and adds what the log holds beyond them.
 func (s *Store) loadUsage() error {
 	err := scan(s.db, []byte{tableUsage}, func(key, value []byte) error {
-		const shardLength = 12
-		if len(key) < shardLength+2 {
-			return codec.ErrCorrupt
+		pool, shard, err := readUsageKey(key)
+		if err != nil {
+			return err
 		}
-		shard := readShard(key[len(key)-shardLength:])
-		pool := tributary.PoolID(key[1 : len(key)-shardLength-1])
 		r := codec.Reader{Rest: string(value)}
 		u := poolUsage{bytes: r.Int(), modified: tributary.Millis(r.Int())}
 		if log := s.shards[shard]; log != nil {

@@ -27,7 +27,7 @@ const (
 	sentFile      = "dialect/testdata/statements.sql" // as PostgreSQL gets it
 	cockroachFile = "dialect/testdata/cockroach.sql"  // the schema as CockroachDB gets it
 	between       = ";\n\n"
-	howTo         = "go test ./store/pgstore -run 'TestStore$|TestLostAnswer|TestCockroachSchema' -update lists anew, then see dialect"
+	howTo         = "go test ./store/pgstore -run 'TestStore$|TestTransfer|TestLostAnswer|TestCockroachSchema' -update lists anew, then see dialect"
 )
 
 // fromDriver is what pgx sends of its own accord.
@@ -73,7 +73,7 @@ func (w *wire) check(t *testing.T) {
 	}
 }
 
-var isSQL = regexp.MustCompile(`^\s*(WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|SHOW|LOCK|LISTEN|NOTIFY|DO|CALL|COPY|TRUNCATE)\s`)
+var isSQL = regexp.MustCompile(`^\s*(WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|SHOW|LOCK|LISTEN|NOTIFY|DO|CALL|COPY|TRUNCATE|BEGIN;)\s`)
 
 // literals gives the texts in the package's source that statements, or parts of
 // them, begin with.

@@ -33,7 +33,10 @@ type Config struct {
 	Groups int
 	// HeadCacheSize bounds the memory for datasets in use, in bytes; 0: 32 MiB.
 	HeadCacheSize int64
-	Now           func() time.Time
+	// Transfer opens a store in whatever state it is, to be moved. Without it a
+	// store that is being filled or was moved is not opened.
+	Transfer bool
+	Now      func() time.Time
 }
 
 // Store is the engine. Open gives one.
@@ -42,8 +45,12 @@ type Store struct {
 	id     string
 	db     *pgxpool.Pool
 	closed atomic.Bool
-	done   chan struct{} // closed by Close
-	stop   context.CancelFunc
+	// standby is set while the store does not serve, filling while it takes
+	// imports: the state as it is stored.
+	standby atomic.Pointer[tributary.Error]
+	filling atomic.Pointer[string]
+	done    chan struct{} // closed by Close
+	stop    context.CancelFunc
 
 	reads   *grouper[viewCall]
 	commits []*grouper[commitCall]
@@ -121,8 +128,8 @@ func dial(ctx context.Context, url string) (*pgx.Conn, error) {
 
 // Open connects, and brings the schema to this program's version.
 //
-// Errors: Invalid if the URL cannot be read or the schema is newer,
-// Unavailable if the database does not answer.
+// Errors: Invalid if the URL cannot be read, the schema is newer, or the store
+// is being filled or was moved; Unavailable if the database does not answer.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	or := func(have, otherwise int) int {
 		if have > 0 {
@@ -150,9 +157,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.db, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
 		return nil, wrap("open store", err)
 	}
-	if err := s.db.QueryRow(ctx, `SELECT value FROM meta WHERE name = 'id'`).Scan(&s.id); err != nil {
+	if err := s.enter(ctx); err != nil {
 		s.db.Close()
-		return nil, wrap("open store", err)
+		return nil, err
 	}
 	s.start(ctx)
 	return s, nil
@@ -197,7 +204,18 @@ func (s *Store) Close() error {
 // ID is the store's random name.
 func (s *Store) ID() string { return s.id }
 
+// alive tells why the store does not serve: it is closed, or being filled.
 func (s *Store) alive() error {
+	if err := s.opened(); err != nil {
+		return err
+	}
+	if e := s.standby.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+func (s *Store) opened() error {
 	if s.closed.Load() {
 		return &tributary.Error{Kind: tributary.Unavailable, Op: "store", Msg: "The store is not available", Err: errors.New("the store is closed")}
 	}
@@ -216,6 +234,13 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err := s.db.QueryRow(ctx, `SHOW transaction_read_only`).Scan(&readOnly); err != nil {
 		return wrap(op, err)
 	}
+	var serving int
+	if err := s.db.QueryRow(ctx, `SELECT count(*) FROM meta WHERE name = 'id'`).Scan(&serving); err != nil {
+		return wrap(op, err)
+	}
+	if serving == 0 {
+		return moved(op)
+	}
 	if readOnly == "on" {
 		return tributary.Errorf(tributary.Unavailable, op, "The database is read only")
 	}
@@ -224,10 +249,25 @@ func (s *Store) Ready(ctx context.Context) error {
 
 func (s *Store) now() tributary.Millis { return tributary.MillisOf(s.cfg.Now()) }
 
-// tx runs f in a transaction, again if the database asks for it.
+// tx runs f in a transaction, again if the database asks for it. Unavailable
+// if the store was moved.
 func (s *Store) tx(ctx context.Context, op string, f func(pgx.Tx) error) error {
 	if err := s.alive(); err != nil {
 		return err
 	}
-	return retry(ctx, op, func() error { return pgx.BeginFunc(ctx, s.db, f) })
+	return retry(ctx, op, func() error {
+		begun := false
+		err := pgx.BeginTxFunc(ctx, s.db, pgx.TxOptions{BeginQuery: beginServing}, func(tx pgx.Tx) error {
+			begun = true
+			return f(tx)
+		})
+		if !begun && code(err) == divisionByZero {
+			return moved(op)
+		}
+		return err
+	})
+}
+
+func moved(op string) error {
+	return tributary.Errorf(tributary.Unavailable, op, "The store was moved to another")
 }

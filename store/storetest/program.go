@@ -18,6 +18,8 @@ import (
 type Program struct {
 	Seed  uint64
 	Steps int
+
+	again bool // the store is not fresh: its figures are not the program's
 }
 
 // Run drives the store and gives the history: each operation, its outcome and
@@ -27,7 +29,7 @@ func (p Program) Run(ctx context.Context, s tributary.Store) []string {
 	a := &actor{
 		ctx: ctx, s: s, rnd: rand.New(rand.NewPCG(p.Seed, 0)), seed: p.Seed,
 		labels: map[tributary.StreamID]string{tributary.DefaultStream: "default"},
-		made:   map[tributary.StreamName]int{}, usage: map[tributary.PoolID]tributary.Usage{},
+		made:   map[tributary.StreamName]int{}, usage: map[tributary.PoolID]tributary.Usage{}, unsettled: p.again,
 	}
 	moves := a.moves()
 	total := 0

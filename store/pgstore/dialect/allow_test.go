@@ -17,11 +17,12 @@ func set(names ...string) map[string]bool {
 
 var (
 	// SET for the one setting in settings, SHOW for whether writes are taken.
-	statements = set("BEGIN", "COMMIT", "ROLLBACK", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TABLE", "CREATE INDEX", "SET", "SHOW")
+	// TRUNCATE is for a store that is to be filled, and serves nobody.
+	statements = set("BEGIN", "COMMIT", "ROLLBACK", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TABLE", "CREATE INDEX", "TRUNCATE", "SET", "SHOW")
 
 	// sum(bigint) is a numeric everywhere; it is cast or assigned to a bigint.
 	// unnest takes several arrays and an ORDINALITY in all four.
-	functions = set("count", "greatest", "max", "min", "octet_length", "row_number", "sum", "unnest", "version")
+	functions = set("convert_to", "count", "greatest", "max", "min", "octet_length", "row_number", "sum", "unnest", "version")
 
 	// As CockroachDB's parser spells them: text, bigint, boolean, bytea.
 	types = set("STRING", "INT8", "BOOL", "BYTES", "STRING[]", "INT8[]", "BOOL[]", "BYTES[]")
@@ -41,13 +42,15 @@ var (
 	settings = set("statement_timeout", "transaction_read_only")
 
 	// The syntax, by the parser's names. RETURNING is RETURNING of a target's own
-	// columns, ORDINALITY an AliasedTableExpr.
+	// columns, ORDINALITY and LATERAL an AliasedTableExpr (a move reads by lists of
+	// keys; CockroachDB has LATERAL joins since 20.1); OFFSET is OFFSET 0 alone,
+	// which keeps PostgreSQL from merging a subquery.
 	syntax = set(
 		"BeginTransaction", "CommitTransaction", "RollbackTransaction", "TransactionModes", "SetVar", "ShowVar",
 		"Select", "ParenSelect", "SelectClause", "SelectExpr", "From", "Where", "Order", "Limit", "LockingItem",
-		"With", "CTE", "Subquery", "AliasedTableExpr", "RowsFromExpr", "JoinTableExpr", "OnJoinCond", "AliasClause", "ColumnDef",
+		"UnionClause", "With", "CTE", "Subquery", "AliasedTableExpr", "RowsFromExpr", "JoinTableExpr", "OnJoinCond", "AliasClause", "ColumnDef",
 		"Insert", "OnConflict", "Update", "UpdateExpr", "Delete", "NoReturningClause", "AsOfClause", "WindowDef",
-		"CreateTable", "ColumnTableDef", "UniqueConstraintTableDef", "IndexTableDef", "IndexElem", "IndexInvisibility",
+		"Truncate", "CreateTable", "ColumnTableDef", "UniqueConstraintTableDef", "IndexTableDef", "IndexElem", "IndexInvisibility",
 		"CreateIndex", "StorageParam", "ReferenceActions", "ValuesClause",
 		"TableName", "ObjectNamePrefix", "UnresolvedName", "UnqualifiedStar",
 		"AndExpr", "OrExpr", "NotExpr", "ParenExpr", "ComparisonExpr", "BinaryExpr", "CaseExpr", "When", "CastExpr", "CoalesceExpr",

@@ -21,7 +21,16 @@ func read(t *testing.T, file string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := slices.DeleteFunc(strings.Split(string(text), ";\n\n"), func(s string) bool { return s == "" })
+	var list []string
+	for sql := range strings.SplitSeq(string(text), ";\n\n") {
+		// What begins a transaction may come in the same message, as text.
+		if first, rest, several := strings.Cut(sql, "BEGIN; "); several && first == "" {
+			list, sql = append(list, "BEGIN"), rest
+		}
+		if sql != "" {
+			list = append(list, sql)
+		}
+	}
 	if len(list) < 10 {
 		t.Fatalf("%s has %d statements: it is not what it was", file, len(list))
 	}
@@ -100,7 +109,6 @@ func TestRefused(t *testing.T) {
 		`LISTEN changes`:                        "cannot parse",
 		`NOTIFY changes`:                        "cannot parse",
 		`CALL f()`:                              "statement CALL",
-		`TRUNCATE log`:                          "statement TRUNCATE",
 		`COPY log FROM STDIN`:                   "statement COPY",
 		`SET work_mem = 1`:                      "setting work_mem",
 		`CREATE FUNCTION f() RETURNS bigint LANGUAGE SQL AS 'SELECT 1'`:    "statement CREATE FUNCTION",
@@ -126,7 +134,7 @@ func TestRefused(t *testing.T) {
 		`SELECT DISTINCT ON (body) body FROM pools`:             "DISTINCT",
 		`SELECT body FROM pools FOR UPDATE SKIP LOCKED`:         "does not wait",
 		`SELECT body FROM pools FOR NO KEY UPDATE`:              "lock FOR NO KEY UPDATE",
-		`SELECT body FROM pools UNION SELECT body FROM streams`: "syntax UnionClause",
+		`SELECT body FROM pools UNION SELECT body FROM streams`: "a union but UNION ALL",
 		`UPDATE datasets SET identity_id = $1`:                  "of its key is changed",
 		`BEGIN ISOLATION LEVEL SERIALIZABLE`:                    "transaction of this kind",
 		`SELECT body FROM pools AS OF SYSTEM TIME '-1s'`:        "AS OF",

@@ -1,3 +1,7 @@
+BEGIN; SET LOCAL statement_timeout = 0;
+
+BEGIN; WITH held AS (SELECT 1 FROM meta WHERE name = 'id' FOR KEY SHARE) SELECT 1 / count(*) FROM held;
+
 CREATE INDEX identities_of_pool ON identities (pool_id, identity_id);
 
 CREATE INDEX records_by_count ON records (identity_id, dataset, sync_count, key);
@@ -118,19 +122,39 @@ CREATE TABLE usage (
 	PRIMARY KEY (pool_id, stream_id, shard)
 );
 
+DELETE FROM access_keys WHERE key_id = $1;
+
 DELETE FROM datasets WHERE identity_id = $1;
 
+DELETE FROM datasets WHERE identity_id = $1 AND name = $2;
+
 DELETE FROM identities WHERE identity_id = $1;
+
+DELETE FROM leases WHERE sink = $1 AND stream_id = $2 AND shard = $3;
 
 DELETE FROM leases WHERE stream_id = $1;
 
 DELETE FROM log WHERE stream_id = $1;
 
+DELETE FROM log WHERE stream_id = $1 AND shard = $2;
+
 DELETE FROM log WHERE stream_id = $1 AND shard = $2 AND position < $3;
+
+DELETE FROM log WHERE stream_id = $1 AND shard = $2 AND position <= $3;
+
+DELETE FROM log WHERE stream_id = $1 AND shard = $2 AND position = $3;
 
 DELETE FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3;
 
+DELETE FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3 AND identity_id = $4;
+
+DELETE FROM meta WHERE name = 'transfer';
+
+DELETE FROM meta WHERE name IN ('kept_id', 'last_stream');
+
 DELETE FROM pools WHERE pool_id = $1;
+
+DELETE FROM records WHERE identity_id = $1 AND dataset = $2;
 
 DELETE FROM records r USING unnest($1::text[], $2::text[]) AS x (identity_id, dataset)
 	WHERE r.identity_id = x.identity_id AND r.dataset = x.dataset;
@@ -144,21 +168,49 @@ DELETE FROM sessions WHERE pool_id = $1;
 
 DELETE FROM shards WHERE stream_id = $1;
 
+DELETE FROM shards WHERE stream_id = $1 AND shard = $2;
+
 DELETE FROM streams WHERE stream_id = $1;
 
 DELETE FROM usage WHERE pool_id = $1;
 
 DELETE FROM usage WHERE stream_id = $1;
 
+INSERT INTO access_keys (key_id, revision, body) VALUES ($1, $2, $3)
+		ON CONFLICT (key_id) DO UPDATE SET revision = excluded.revision, body = excluded.body;
+
 INSERT INTO access_keys (revision, body, key_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bytea[])
+		ON CONFLICT (identity_id, name) DO UPDATE SET sync_count = excluded.sync_count, change_id = excluded.change_id, live = excluded.live, body = excluded.body;
+
+INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[]);
 
 INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified) VALUES ($1, $2, 1, $3, $4, $5, $6, 0, 0, 0) ON CONFLICT DO NOTHING;
 
 INSERT INTO leases (revision, body, sink, stream_id, shard) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 
+INSERT INTO leases (sink, stream_id, shard, revision, body) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (sink, stream_id, shard) DO UPDATE SET revision = excluded.revision, body = excluded.body;
+
+INSERT INTO log (stream_id, shard, position, arrived, body) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[])
+		ON CONFLICT (stream_id, shard, position) DO UPDATE SET arrived = excluded.arrived, body = excluded.body;
+
+INSERT INTO logins (identity_id, pool_id, provider, username) SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])
+		ON CONFLICT (pool_id, provider, username) DO UPDATE SET identity_id = excluded.identity_id;
+
 INSERT INTO logins (pool_id, provider, username, identity_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
 
+INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
 INSERT INTO meta (name, value) VALUES ('id', $1), ('last_stream', $2);
+
+INSERT INTO meta (name, value) VALUES ('transfer', $1);
+
+INSERT INTO pools (pool_id, revision, route, body) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (pool_id) DO UPDATE SET revision = excluded.revision, route = excluded.route, body = excluded.body;
 
 INSERT INTO pools (pool_id, revision, route, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
 
@@ -168,13 +220,24 @@ INSERT INTO records (identity_id, dataset, key, sync_count, removed, body)
 
 INSERT INTO schema_versions (version) VALUES ($1);
 
+INSERT INTO sealing_keys (key_id, revision, body) VALUES ($1, $2, $3)
+		ON CONFLICT (key_id) DO UPDATE SET revision = excluded.revision, body = excluded.body;
+
 INSERT INTO sealing_keys (revision, body, key_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
 
 INSERT INTO sessions (pool_id, sessions)
 			SELECT p.pool_id, x.n FROM unnest($1::text[], $2::bigint[]) AS x (pool_id, n) JOIN pools p ON p.pool_id = x.pool_id ORDER BY p.pool_id
 			ON CONFLICT (pool_id) DO UPDATE SET sessions = sessions.sessions + excluded.sessions;
 
+INSERT INTO sessions (pool_id, sessions) VALUES ($1, $2);
+
+INSERT INTO shards (stream_id, shard, open, last, trimmed, arrived) VALUES ($1, $2, $3, $4, $5, 0)
+		ON CONFLICT (stream_id, shard) DO UPDATE SET open = excluded.open, last = excluded.last, trimmed = excluded.trimmed;
+
 INSERT INTO shards (stream_id, shard, open, last, trimmed, arrived) VALUES ($1, $2, $3, 0, 0, 0) ON CONFLICT DO NOTHING;
+
+INSERT INTO streams (stream_id, name, revision, body) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (stream_id) DO UPDATE SET name = excluded.name, revision = excluded.revision, body = excluded.body;
 
 INSERT INTO streams (stream_id, name, revision, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
 
@@ -186,11 +249,17 @@ INSERT INTO usage (pool_id, stream_id, shard, bytes, modified)
 	SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
 	ON CONFLICT (pool_id, stream_id, shard) DO UPDATE SET bytes = usage.bytes + excluded.bytes, modified = greatest(usage.modified, excluded.modified);
 
+INSERT INTO usage (pool_id, stream_id, shard, bytes, modified) VALUES ($1, $2, $3, $4, $5);
+
 SELECT
 		coalesce((SELECT sum(bytes) FROM usage u WHERE u.pool_id = p.pool_id), 0)::bigint,
 		coalesce((SELECT max(modified) FROM usage u WHERE u.pool_id = p.pool_id), 0)::bigint,
 		coalesce((SELECT sessions FROM sessions s WHERE s.pool_id = p.pool_id), 0)::bigint
 		FROM pools p WHERE p.pool_id = $1;
+
+SELECT ''::bytea, key_id, 0::bigint, body FROM sealing_keys;
+
+SELECT ''::bytea, stream_id, 0::bigint, body FROM streams;
 
 SELECT 1 FROM identities WHERE identity_id = ANY($1) ORDER BY identity_id FOR UPDATE;
 
@@ -210,6 +279,12 @@ SELECT 1 FROM shards WHERE stream_id = $1 ORDER BY stream_id, shard FOR UPDATE;
 SELECT 1 FROM streams WHERE stream_id = $1 FOR SHARE;
 
 SELECT 1 FROM streams WHERE stream_id = $1 FOR UPDATE;
+
+SELECT CASE name WHEN 'last_stream' THEN 'last stream' ELSE 'id' END::bytea, 0::bigint, 0::bigint, value FROM meta WHERE name IN ('id', 'kept_id', 'last_stream');
+
+SELECT EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys) OR EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1);
+
+SELECT EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1) OR EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys);
 
 SELECT arrived FROM log WHERE stream_id = $1 AND shard = $2 AND position = $3;
 
@@ -239,6 +314,8 @@ SELECT body FROM records WHERE identity_id = $1 AND dataset = $2 AND sync_count 
 
 SELECT body FROM sealing_keys;
 
+SELECT body FROM streams;
+
 SELECT body FROM streams WHERE name = $1 AND name <> '';
 
 SELECT body FROM streams WHERE name = $1 FOR UPDATE;
@@ -255,21 +332,53 @@ SELECT coalesce(max(version), 0) FROM schema_versions;
 
 SELECT coalesce(min(position), 0) FROM log WHERE stream_id = $1 AND shard = $2;
 
+SELECT convert_to(pool_id, 'UTF8'), 0::bigint, 0::bigint, body FROM pools;
+
+SELECT count(*) FROM meta WHERE name = 'id';
+
+SELECT d.identity_id, d.name, d.body FROM datasets d WHERE (d.identity_id, d.name) > ($1, $2) ORDER BY d.identity_id, d.name LIMIT $3;
+
+SELECT d.identity_id, d.name, d.body FROM unnest($1::text[], $2::text[]) AS x (identity_id, name),
+		LATERAL (SELECT * FROM datasets d WHERE d.identity_id = x.identity_id AND d.name = x.name LIMIT 1) AS d;
+
 SELECT d.name, i.pool_id, d.body FROM datasets d JOIN identities i ON i.identity_id = d.identity_id
 			WHERE d.identity_id = $1 AND d.name > $2 AND d.live ORDER BY d.name LIMIT $3;
 
 SELECT identity_id FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3;
 
+SELECT identity_id, pool_id, logins FROM identities WHERE identity_id = ANY($1);
+
+SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id = ANY($1);
+
+SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id > $1 ORDER BY identity_id LIMIT $2;
+
 SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE pool_id = $1 AND identity_id > $2 ORDER BY identity_id LIMIT $3;
+
+SELECT key_id, 0::bigint, 0::bigint, body FROM access_keys;
+
+SELECT l.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS x (stream_id, shard, position),
+		LATERAL (SELECT stream_id, shard, position, arrived, body FROM log l WHERE l.stream_id = x.stream_id AND l.shard = x.shard AND l.position = x.position LIMIT 1) AS l,
+		LATERAL (SELECT trimmed FROM shards s WHERE s.stream_id = x.stream_id AND s.shard = x.shard LIMIT 1) AS s WHERE l.position > s.trimmed;
+
+SELECT name, value FROM meta WHERE name IN ('id', 'transfer') ORDER BY name FOR SHARE;
+
+SELECT name, value FROM meta WHERE name IN ('id', 'transfer') ORDER BY name FOR UPDATE;
 
 SELECT pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id = $1;
 
 SELECT pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id = $1 FOR UPDATE;
 
+SELECT pool_id, stream_id, shard, bytes, modified, 0::bigint FROM usage
+		UNION ALL SELECT pool_id, 0, 0, 0, 0, sessions FROM sessions WHERE sessions <> 0 ORDER BY pool_id;
+
 SELECT position, arrived, body FROM (
 	SELECT position, arrived, body, sum(octet_length(body)) OVER (ORDER BY position) AS through, octet_length(body) AS size
 	FROM (SELECT position, arrived, body FROM log WHERE stream_id = $1 AND shard = $2 AND position > $3 ORDER BY position LIMIT $4) AS l
 ) AS t WHERE through <= $5 OR through = size ORDER BY position;
+
+SELECT r.identity_id, r.dataset, r.body FROM unnest($1::text[], $2::text[]) AS x (identity_id, dataset),
+			LATERAL (SELECT * FROM records r WHERE r.identity_id = x.identity_id AND r.dataset = x.dataset ORDER BY r.key OFFSET 0) AS r
+			ORDER BY r.identity_id, r.dataset, r.key;
 
 SELECT revision, route FROM pools WHERE pool_id = $1;
 
@@ -277,7 +386,18 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 
 SELECT shard, last FROM shards WHERE stream_id = $1 ORDER BY stream_id, shard FOR UPDATE;
 
+SELECT sink, stream_id, shard, body FROM leases;
+
 SELECT stream_id, shard, last FROM shards;
+
+SELECT stream_id, shard, open, trimmed, last FROM shards;
+
+SELECT stream_id, shard, position, arrived, body FROM (
+			SELECT stream_id, shard, position, arrived, body, sum(octet_length(body)) OVER (ORDER BY position) AS through, octet_length(body) AS size
+			FROM (SELECT stream_id, shard, position, arrived, body FROM log WHERE stream_id = $1 AND shard = $2 AND position > $3 ORDER BY position LIMIT $4) AS l
+		) AS t WHERE through <= $5 OR through = size ORDER BY position;
+
+SELECT stream_id, shard, trimmed, last FROM shards WHERE stream_id = $1 AND shard >= $2 OR stream_id > $1 ORDER BY stream_id, shard LIMIT 1;
 
 SELECT sync_count, change_id FROM datasets WHERE identity_id = $1 AND name = $2;
 
@@ -287,7 +407,12 @@ SELECT value FROM meta WHERE name = 'id';
 
 SELECT value FROM meta WHERE name = 'last_stream' FOR UPDATE;
 
+SELECT value FROM meta WHERE name IN ('id', 'kept_id');
+
 SELECT version();
+
+SELECT x.identity_id, x.name FROM unnest($1::text[], $2::text[]) AS x (identity_id, name),
+			LATERAL (SELECT 1 FROM records r WHERE r.identity_id = x.identity_id AND r.dataset = x.name LIMIT 1) AS r;
 
 SELECT x.n, coalesce(d.sync_count, 0), coalesce(d.change_id, 0), i.revision
 	FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (identity_id, name, n)
@@ -299,6 +424,9 @@ FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (identity_id, name, n)
 JOIN identities i ON i.identity_id = x.identity_id
 JOIN pools p ON p.pool_id = i.pool_id
 LEFT JOIN datasets d ON d.identity_id = x.identity_id AND d.name = x.name;
+
+SELECT x.n, l.identity_id FROM unnest($1::text[], $2::bytea[], $3::bytea[]) WITH ORDINALITY AS x (pool_id, provider, username, n),
+		LATERAL (SELECT identity_id FROM logins l WHERE l.pool_id = x.pool_id AND l.provider = x.provider AND l.username = x.username LIMIT 1) AS l;
 
 SET LOCAL statement_timeout = 0;
 
@@ -314,21 +442,59 @@ SET plan_cache_mode = force_generic_plan;
 
 SHOW transaction_read_only;
 
+TRUNCATE access_keys;
+
+TRUNCATE datasets;
+
+TRUNCATE identities;
+
+TRUNCATE leases;
+
+TRUNCATE log;
+
+TRUNCATE logins;
+
+TRUNCATE pools;
+
+TRUNCATE records;
+
+TRUNCATE sealing_keys;
+
+TRUNCATE sessions;
+
+TRUNCATE shards;
+
+TRUNCATE streams;
+
+TRUNCATE usage;
+
 UPDATE access_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3;
 
 UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5 WHERE identity_id = $1;
 
 UPDATE leases SET revision = $1, body = $2 WHERE revision = $1 - 1 AND sink = $3 AND stream_id = $4 AND shard = $5;
 
+UPDATE meta SET name = 'id' WHERE name = 'kept_id';
+
+UPDATE meta SET name = 'kept_id' WHERE name = 'id';
+
 UPDATE meta SET value = $1 WHERE name = 'last_stream';
+
+UPDATE meta SET value = $1 WHERE name = 'transfer';
 
 UPDATE pools SET revision = $2, route = $3, body = $4 WHERE pool_id = $1 AND revision = $5;
 
 UPDATE sealing_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3;
 
+UPDATE shards SET open = $3 WHERE stream_id = $1 AND shard = $2;
+
+UPDATE shards SET open = false;
+
 UPDATE shards SET open = false WHERE stream_id = $1 AND shard = $2;
 
 UPDATE shards SET trimmed = greatest(trimmed, $3) WHERE stream_id = $1 AND shard = $2;
+
+UPDATE shards s SET arrived = coalesce((SELECT l.arrived FROM log l WHERE l.stream_id = s.stream_id AND l.shard = s.shard AND l.position = s.last), 0);
 
 UPDATE streams SET revision = $2, body = $3 WHERE stream_id = $1;
 
@@ -341,6 +507,8 @@ WITH done AS (
 WITH done AS (
 	SELECT 1 FROM pools p JOIN unnest($1::text[], $2::bigint[]) AS x (pool_id, route) ON p.pool_id = x.pool_id AND p.route = x.route
 ) SELECT 1 / (CASE WHEN count(*) = $3 THEN 1 ELSE 0 END) FROM done;
+
+WITH held AS (SELECT 1 FROM meta WHERE name = 'transfer' AND value = $1 FOR KEY SHARE) SELECT 1 / count(*) FROM held;
 
 WITH x AS (
 	SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])

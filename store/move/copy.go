@@ -1,0 +1,373 @@
+package move
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"hash/maphash"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"tributary"
+	"tributary/store/codec"
+)
+
+// fewKinds are those of which there is little enough to be read as a whole in
+// each round.
+func fewKinds() []tributary.ItemKind {
+	return []tributary.ItemKind{tributary.ItemStore, tributary.ItemStream, tributary.ItemShard, tributary.ItemPool,
+		tributary.ItemUsage, tributary.ItemLease, tributary.ItemAccessKey, tributary.ItemSealingKey}
+}
+
+var hashSeed = maphash.MakeSeed()
+
+// scanAll reads all items of a kind of which there are few.
+func scanAll(ctx context.Context, s tributary.Transfer, kind tributary.ItemKind) ([]tributary.Item, error) {
+	var all []tributary.Item
+	for after := ""; ; {
+		page, err := s.Scan(ctx, kind, after, most)
+		all = append(all, page...)
+		if size := len(page); err != nil || size == 0 || bytesOf(page) < most/2 {
+			return all, err
+		}
+		after = page[len(page)-1].Key
+	}
+}
+
+func bytesOf(page []tributary.Item) (n int) {
+	for i := range page {
+		n += len(page[i].Key) + len(page[i].Value)
+	}
+	return n
+}
+
+// scanFew reads all kinds of which there are few, at the same time.
+func scanFew(ctx context.Context, s tributary.Transfer) ([][]tributary.Item, error) {
+	kinds := fewKinds()
+	out, errs := make([][]tributary.Item, len(kinds)), make([]error, len(kinds))
+	var reading sync.WaitGroup
+	for n, kind := range kinds {
+		reading.Go(func() { out[n], errs[n] = scanAll(ctx, s, kind) })
+	}
+	reading.Wait()
+	return out, errors.Join(errs...)
+}
+
+// copyAll copies what is there.
+func (r *run) copyAll(ctx context.Context) error {
+	r.step(Copying)
+	if err := r.copyFew(ctx); err != nil {
+		return err
+	}
+	for _, kind := range []tributary.ItemKind{tributary.ItemIdentity, tributary.ItemDataset} {
+		for after, more := "", true; more; {
+			var err error
+			if after, more, err = r.stream(ctx, span{kind: kind, after: after, page: r.pageBytes()}); err != nil {
+				return err
+			}
+			if more { // the journal is long
+				if err := r.catchUp(ctx, nil); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, e := range r.ends {
+		r.expect(tributary.ItemEntry, int64(e.last-e.trimmed))
+	}
+	return r.copyEntries(ctx, nil)
+}
+
+// span is a part of a kind's items.
+type span struct {
+	kind  tributary.ItemKind
+	after string
+	// through is the key of the last item; "": all, unless the journal grows
+	// long meanwhile.
+	through string
+	page    int // bytes
+}
+
+// stream copies a span, pages being written while the next is read. It tells
+// how far it came, and whether there is more because it ended early.
+func (r *run) stream(ctx context.Context, of span) (last string, more bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	pages := make(chan []tributary.Item)
+	var writers sync.WaitGroup
+	workers := r.Workers
+	if workers == 0 {
+		workers = 4
+	}
+	for range workers {
+		writers.Go(func() {
+			for page := range pages {
+				if err := r.Target.Import(ctx, page); err != nil {
+					cancel(err)
+				} else {
+					r.copied(page)
+				}
+			}
+		})
+	}
+	last, more, err = r.feed(ctx, pages, of)
+	close(pages)
+	writers.Wait()
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return last, more, err
+}
+
+// feed reads the pages of a span.
+func (r *run) feed(ctx context.Context, pages chan<- []tributary.Item, of span) (last string, more bool, err error) {
+	for last = of.after; of.through == "" || last < of.through; {
+		if of.through == "" && r.journal.size() > mostNoted {
+			return last, true, nil
+		}
+		page, err := r.source.Scan(ctx, of.kind, last, of.page)
+		if err != nil {
+			return last, false, err
+		}
+		if of.through != "" {
+			page = page[:sort.Search(len(page), func(i int) bool { return page[i].Key > of.through })]
+		}
+		if len(page) == 0 {
+			break
+		}
+		last = page[len(page)-1].Key
+		select {
+		case pages <- page:
+		case <-ctx.Done():
+			return last, false, ctx.Err()
+		}
+	}
+	return last, false, nil
+}
+
+// copied counts what was copied, and learns from it what is to come.
+func (r *run) copied(page []tributary.Item) {
+	var datasets int64
+	for i := range page {
+		if page[i].Kind == tributary.ItemIdentity {
+			who, _ := codec.DecodeIdentity("", string(page[i].Value)) // an estimate
+			datasets += who.Datasets
+		}
+	}
+	if datasets > 0 {
+		r.expect(tributary.ItemDataset, datasets)
+	}
+	r.count(page)
+}
+
+// touched are the items that a round copied.
+type touched struct {
+	identities, datasets, entries []string
+}
+
+// catchUp copies again what was written since the last round. t collects what
+// it was, if it is not nil.
+func (r *run) catchUp(ctx context.Context, t *touched) (err error) {
+	identities, datasets, emptied := r.journal.take()
+	defer func() {
+		if err != nil {
+			r.journal.restore(identities, datasets, emptied)
+		}
+	}()
+	for _, id := range emptied {
+		had, err := r.datasetsAt(ctx, r.Target, id)
+		if err != nil {
+			return err
+		}
+		datasets = append(datasets, had...)
+	}
+	slices.Sort(datasets)
+	datasets = slices.Compact(datasets)
+	slices.Sort(identities)
+	if t != nil {
+		t.identities, t.datasets = identities, datasets
+	}
+	if err := r.copyFew(ctx); err != nil {
+		return err
+	}
+	if err := r.again(ctx, tributary.ItemIdentity, identities, 500); err != nil {
+		return err
+	}
+	if err := r.again(ctx, tributary.ItemDataset, datasets, 100); err != nil {
+		return err
+	}
+	return r.copyEntries(ctx, t)
+}
+
+// datasetsAt lists the keys of an identity's datasets and markers.
+func (r *run) datasetsAt(ctx context.Context, s tributary.Transfer, identity string) ([]string, error) {
+	prefix := identity + "\x00"
+	var keys []string
+	for after := prefix; ; {
+		page, err := s.Scan(ctx, tributary.ItemDataset, after, r.pageBytes())
+		if err != nil || len(page) == 0 {
+			return keys, err
+		}
+		for i := range page {
+			if after = page[i].Key; !strings.HasPrefix(after, prefix) {
+				return keys, nil
+			}
+			keys = append(keys, after)
+		}
+	}
+}
+
+// again copies items by their keys, at most so many at once.
+func (r *run) again(ctx context.Context, kind tributary.ItemKind, keys []string, most int) error {
+	for chunk := range slices.Chunk(keys, most) {
+		items, err := r.source.Fetch(ctx, kind, chunk)
+		if err != nil {
+			return err
+		}
+		if err := r.Target.Import(ctx, items); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.progress.Again += int64(len(items))
+		r.mu.Unlock()
+	}
+	return nil
+}
+
+// copyFew copies what has changed of the kinds of which there is little.
+func (r *run) copyFew(ctx context.Context) error {
+	lists, err := scanFew(ctx, r.source)
+	if err != nil {
+		return err
+	}
+	for n, kind := range fewKinds() {
+		if kind == tributary.ItemShard {
+			if err := r.learnEnds(lists[n]); err != nil {
+				return err
+			}
+		}
+		if err := r.copyChanged(ctx, kind, lists[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) learnEnds(shards []tributary.Item) error {
+	r.ends = map[tributary.Shard]ends{}
+	for i := range shards {
+		id, err := codec.ShardOfKey(shards[i].Key)
+		if err != nil {
+			return err
+		}
+		e, err := codec.DecodeShardEnds(string(shards[i].Value))
+		if err != nil {
+			return err
+		}
+		r.ends[id] = ends{e.Trimmed, e.Last}
+	}
+	return nil
+}
+
+// copyChanged writes the items that the target does not have as they are, those
+// that are gone first: a name may have moved from one to another.
+func (r *run) copyChanged(ctx context.Context, kind tributary.ItemKind, all []tributary.Item) error {
+	had := r.few[kind]
+	now := make(map[string]uint64, len(all))
+	var changed, gone []tributary.Item
+	for i := range all {
+		now[all[i].Key] = maphash.Bytes(hashSeed, all[i].Value)
+		if was, known := had[all[i].Key]; !known || was != now[all[i].Key] {
+			changed = append(changed, all[i])
+		}
+	}
+	for key := range had {
+		if _, there := now[key]; !there {
+			gone = append(gone, tributary.Item{Kind: kind, Key: key})
+		}
+	}
+	r.few[kind] = unsure(had, now)
+	for chunk := range slices.Chunk(append(gone, changed...), 1000) {
+		if err := r.Target.Import(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	r.few[kind] = now
+	if had == nil {
+		r.count(all)
+	}
+	return nil
+}
+
+// unsure are the items that the target may have, whatever of an import was
+// done: their hashes are those of nothing.
+func unsure(had, now map[string]uint64) map[string]uint64 {
+	out := make(map[string]uint64, len(had)+len(now))
+	for _, of := range []map[string]uint64{had, now} {
+		for key := range of {
+			out[key] = 0
+		}
+	}
+	return out
+}
+
+// copyEntries copies what the logs hold above what was copied.
+func (r *run) copyEntries(ctx context.Context, t *touched) error {
+	for id, e := range r.ends {
+		from := max(r.marks[id], e.trimmed)
+		if from >= e.last {
+			continue
+		}
+		// Of a few entries a small page is read: what comes after them is of
+		// another shard.
+		const each = 512
+		last, _, err := r.stream(ctx, span{
+			kind: tributary.ItemEntry, after: string(tributary.PositionOf(id, from)), through: string(tributary.PositionOf(id, e.last)),
+			page: int(min(uint64(r.pageBytes()), (e.last-from+8)*each)),
+		})
+		if err != nil {
+			return err
+		}
+		_, n, err := tributary.Position(last).Split()
+		if err != nil {
+			return err
+		}
+		for i := from + 1; t != nil && i <= n; i++ {
+			t.entries = append(t.entries, string(tributary.PositionOf(id, i)))
+		}
+		r.marks[id] = n
+	}
+	return nil
+}
+
+// differ tells the first difference of two lists of items: Internal.
+func differ(want, have []tributary.Item) error {
+	for i := range max(len(want), len(have)) {
+		var w, h tributary.Item
+		if i < len(want) {
+			w = want[i]
+		}
+		if i < len(have) {
+			h = have[i]
+		}
+		if w.Key != h.Key || !bytes.Equal(w.Value, h.Value) || (w.Value == nil) != (h.Value == nil) {
+			return differs(w, h)
+		}
+	}
+	return nil
+}
+
+// differs says how a copy is not what it should be, without showing anybody's
+// data.
+func differs(w, h tributary.Item) error {
+	const op = "verify copy"
+	switch {
+	case h.Value == nil || w.Value != nil && w.Key < h.Key:
+		return tributary.Errorf(tributary.Internal, op, "the target lacks the %s %q", w.Kind, w.Key)
+	case w.Value == nil || h.Key < w.Key:
+		return tributary.Errorf(tributary.Internal, op, "the target has the %s %q, the source does not", h.Kind, h.Key)
+	}
+	return tributary.Errorf(tributary.Internal, op, "the target's %s %q is not the source's: %d and %d bytes", w.Kind, w.Key, len(h.Value), len(w.Value))
+}
