@@ -11,7 +11,7 @@ import (
 )
 
 // Job is work that one node does at a time. Another goes on with it when the
-// node ends. Group, Node, Leases and Work are required.
+// node ends. Group, Node, Leases and, to work, Work are required.
 type Job struct {
 	Group  string // the lease group, which has no shards
 	Node   *Node
@@ -33,7 +33,7 @@ const (
 // Run works, whenever this node has the lease, until ctx is done.
 func (j *Job) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		ended, err := j.hold(ctx)
+		_, ended, err := j.hold(ctx)
 		if err != nil && ctx.Err() == nil && j.Log != nil {
 			j.Log.Error("background work ended, will try again", "group", j.Group, "err", err)
 		}
@@ -45,22 +45,29 @@ func (j *Job) Run(ctx context.Context) error {
 	return nil
 }
 
-// hold works while this node has the lease. It tells whether the work ended by
-// itself.
-func (j *Job) hold(ctx context.Context) (ended bool, err error) {
+// Once works once, if no other node that is alive has the lease. It tells
+// whether it did.
+func (j *Job) Once(ctx context.Context) (worked bool, err error) {
+	worked, _, err = j.hold(ctx)
+	return worked, err
+}
+
+// hold works while this node has the lease. It tells whether it had it, and
+// whether the work ended by itself.
+func (j *Job) hold(ctx context.Context) (had, ended bool, err error) {
 	l, err := j.lease(ctx)
 	if err != nil || !j.Node.Sure() || !j.Node.Free(&l) || time.Now().Before(j.rest) {
-		return false, err
+		return false, false, err
 	}
 	l, err = j.Leases.SwapLease(ctx, l.Take(j.Node.Name))
 	if tributary.KindOf(err) == tributary.Stale {
-		return false, nil
+		return false, false, nil
 	}
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	if !j.Node.Sure() { // the answer took long
-		return false, j.release(ctx, l)
+		return false, false, j.release(ctx, l)
 	}
 	working, lost := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -72,7 +79,7 @@ func (j *Job) hold(ctx context.Context) (ended bool, err error) {
 	ended = working.Err() == nil
 	lost()
 	watch.Wait()
-	return ended, errors.Join(err, j.release(ctx, l))
+	return true, ended, errors.Join(err, j.release(ctx, l))
 }
 
 // release gives the lease back: the next owner need not wait for this one's death.

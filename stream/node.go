@@ -88,6 +88,14 @@ func (n *Node) Run(ctx context.Context) error {
 	return nil
 }
 
+// Join tells and looks once, so that the others see this node from now on.
+func (n *Node) Join(ctx context.Context) error {
+	if n.Leases == nil {
+		return nil
+	}
+	return n.look(ctx)
+}
+
 // look reads every node's lease, and writes this one's.
 func (n *Node) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sureTime)

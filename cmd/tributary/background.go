@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"net"
-	"net/url"
 	"strings"
 	"sync"
 
 	"tributary"
+	"tributary/store/pgstore"
 	"tributary/stream"
 	"tributary/warehouse/duckdb"
 )
@@ -25,43 +25,53 @@ const (
 // that no other process does: one that crashed need not be waited for.
 const embeddedNode = "embedded"
 
+// membership is this process among the nodes that share its store.
+type membership struct {
+	store   string // database, or "" for the embedded store
+	node    *stream.Node
+	hosting *stream.Job // decides which node has the embedded warehouse
+}
+
 // joinNodes makes this process one of the nodes that share the store.
-func (s *server) joinNodes(context.Context) error {
-	if s.cfg.Store == "" {
-		s.node = &stream.Node{Name: embeddedNode}
-		return nil
+func (s *server) joinNodes(ctx context.Context) error {
+	s.become(s.cfg.Store)
+	return s.refuseMoving(ctx)
+}
+
+// become makes this process a node of a database, or the one of its embedded
+// store.
+func (s *server) become(store string) {
+	m := &membership{store: store, node: &stream.Node{Name: embeddedNode}}
+	if store != "" {
+		// Other nodes reach this one by its name; what follows # tells its runs apart.
+		m.node = &stream.Node{Name: s.nodeURL(store) + "#" + rand.Text(), Leases: s.store, Log: s.log}
 	}
-	// Other nodes reach this one by its name; what follows # tells its runs apart.
-	s.node = &stream.Node{Name: s.nodeURL() + "#" + rand.Text(), Leases: s.store, Log: s.log}
-	return nil
+	m.hosting = &stream.Job{Group: warehouseHostGroup, Node: m.node, Leases: s.store, Work: s.host, Log: s.log}
+	s.membership.Store(m)
 }
 
 // nodeURL is where other nodes reach this one.
-func (s *server) nodeURL() string {
+func (s *server) nodeURL(store string) string {
 	if s.cfg.NodeURL != "" {
 		return s.cfg.NodeURL
 	}
 	address, every := s.address()
 	if every {
 		_, port, _ := net.SplitHostPort(address)
-		address = net.JoinHostPort(s.routeToStore(), port)
+		address = net.JoinHostPort(routeTo(store), port)
 	}
 	return "http://" + address
 }
 
-// routeToStore is this machine's address on the way to the database.
-func (s *server) routeToStore() string {
+// routeTo is this machine's address on the way to a database.
+func routeTo(store string) string {
 	const here = "127.0.0.1"
-	u, err := url.Parse(s.cfg.Store)
-	if err != nil || u.Hostname() == "" {
+	_, address, err := pgstore.Place(store)
+	if err != nil || address == "" {
 		return here
 	}
-	port := u.Port()
-	if port == "" {
-		port = "5432"
-	}
 	// Nothing is sent: the system chooses the route.
-	c, err := net.Dial("udp", net.JoinHostPort(u.Hostname(), port))
+	c, err := net.Dial("udp", address)
 	if err != nil {
 		return here
 	}
@@ -74,30 +84,56 @@ func (s *server) routeToStore() string {
 }
 
 func (s *server) buildBackground(context.Context) error {
-	s.hosting = &stream.Job{Group: warehouseHostGroup, Node: s.node, Leases: s.store, Work: s.host, Log: s.log}
+	now := s.membership.Load()
+	s.background = nil
 	if w, _ := s.warehouse.get(); w != nil {
 		s.background = append(s.background, s.pump(w).Run)
-	} else if s.cfg.Store != "" && s.cfg.Warehouse != "none" && duckdb.Available {
-		s.background = append(s.background, s.hosting.Run)
+	} else if now.store != "" && s.cfg.Warehouse != "none" && duckdb.Available {
+		s.background = append(s.background, now.hosting.Run)
 	}
-	s.ops.WatchLag(s.store, warehouseGroup)
-	retention := &stream.Job{Group: retentionGroup, Node: s.node, Leases: s.store, Log: s.log,
+	retention := &stream.Job{Group: retentionGroup, Node: now.node, Leases: s.store, Log: s.log,
 		// A start without the warehouse must not cost it what it has not got yet.
 		Work: (&stream.Retention{Store: s.store, Groups: []string{warehouseGroup}, Log: s.log}).Run}
-	sweep := &stream.Job{Group: sweepGroup, Node: s.node, Leases: s.store, Log: s.log, Work: s.service.RunSweep}
+	sweep := &stream.Job{Group: sweepGroup, Node: now.node, Leases: s.store, Log: s.log, Work: s.service.RunSweep}
 	s.background = append(s.background, s.rotation.Run, s.service.Run, retention.Run, sweep.Run)
 	return nil
 }
 
 func (s *server) pump(sink tributary.Sink) *stream.Pump {
 	// The embedded warehouse is on one node, so its pump is too.
-	return &stream.Pump{Group: warehouseGroup, Node: s.node, Source: s.store, Leases: s.store, Sink: sink, Alone: true, Log: s.log,
+	return &stream.Pump{Group: warehouseGroup, Node: s.membership.Load().node, Source: s.store, Leases: s.store, Sink: sink, Alone: true, Log: s.log,
 		Delivered: s.ops.Delivered(warehouseGroup), Failed: s.ops.Failed(warehouseGroup)}
 }
 
-// work does the background work until ctx is done. Only when all of it has
-// ended do the other nodes hear that this one is gone.
+// work does the background work until ctx is done, and moves the store when it
+// is asked to. After a move the work begins anew, as a node of the new store.
 func (s *server) work(ctx context.Context) {
+	var moves sync.WaitGroup
+	defer moves.Wait()
+	for ctx.Err() == nil {
+		group, stop := context.WithCancel(ctx)
+		var working sync.WaitGroup
+		working.Go(func() { s.workAsNode(group) })
+		for group.Err() == nil {
+			select {
+			case <-ctx.Done():
+				stop()
+			case move := <-s.moving.started:
+				moves.Go(func() { move(ctx) })
+			case store := <-s.moving.ended:
+				stop()
+				working.Wait()
+				s.changeStore(ctx, store)
+			}
+		}
+		working.Wait()
+		stop()
+	}
+}
+
+// workAsNode does the background work until ctx is done. Only when all of it
+// has ended do the other nodes hear that this one is gone.
+func (s *server) workAsNode(ctx context.Context) {
 	all, leave := context.WithCancel(context.WithoutCancel(ctx))
 	var node, running sync.WaitGroup
 	run := func(group *sync.WaitGroup, ctx context.Context, f func(context.Context) error) {
@@ -107,7 +143,7 @@ func (s *server) work(ctx context.Context) {
 			}
 		})
 	}
-	run(&node, all, s.node.Run)
+	run(&node, all, s.membership.Load().node.Run)
 	for _, f := range s.background {
 		run(&running, ctx, f)
 	}
@@ -116,14 +152,31 @@ func (s *server) work(ctx context.Context) {
 	node.Wait()
 }
 
+// changeStore makes the server one that serves the store it was moved to.
+func (s *server) changeStore(ctx context.Context, store string) {
+	if w, _ := s.warehouse.get(); w != nil {
+		s.warehouse.set(nil, errElsewhere)
+		if err := w.Close(); err != nil {
+			s.log.Error("the warehouse cannot be closed", "err", err)
+		}
+	}
+	s.become(store)
+	if err := s.openWarehouse(ctx); err != nil {
+		s.warehouse.set(nil, err)
+		s.log.Error("the warehouse cannot be opened; a restart may help", "err", err)
+	}
+	_ = s.buildBackground(ctx) // never fails
+}
+
 // warehouseNode is the URL of the node that has the embedded warehouse, "" if
 // it is this one, or none.
 func (s *server) warehouseNode(ctx context.Context) string {
-	if w, _ := s.warehouse.get(); w != nil || s.cfg.Store == "" {
+	now := s.membership.Load()
+	if w, _ := s.warehouse.get(); w != nil || now.store == "" {
 		return ""
 	}
-	name, err := s.hosting.Holder(ctx)
-	if err != nil || name == s.node.Name {
+	name, err := now.hosting.Holder(ctx)
+	if err != nil || name == now.node.Name {
 		return "" // answered here: with an error that says why
 	}
 	at, _, _ := strings.Cut(name, "#")

@@ -186,7 +186,7 @@ func mayWrite(path string, over bool) error {
 
 // backup begins a backup for the own API.
 func (s *server) backup(context.Context) (*awswire.Stream, error) {
-	db, ok := s.store.(*pebblestore.Store)
+	db, ok := s.movable.Engine().(*pebblestore.Store)
 	if !ok {
 		return nil, tributary.Errorf(tributary.Unavailable, "backup", "The store is a database of many nodes: back it up with the database's own tools")
 	}
@@ -208,7 +208,7 @@ func (s *server) backup(context.Context) (*awswire.Stream, error) {
 // tellLost says in which shards the warehouse has what a restore lost. Nothing
 // else would: its entries go on above.
 func (s *server) tellLost(ctx context.Context) error {
-	db, ok := s.store.(*pebblestore.Store)
+	db, ok := s.movable.Engine().(*pebblestore.Store)
 	w, _ := s.warehouse.get()
 	if !ok || w == nil {
 		return nil

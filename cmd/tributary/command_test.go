@@ -85,7 +85,7 @@ func TestCommandLine(t *testing.T) {
 		{"HelpOfNothing", []string{"help", "nothing"}, 2, "unexpected argument nothing"},
 		{"HelpNames", []string{"serve", "--help"}, 0, "on ($TRIBUTARY_LISTEN,"},
 		{"HelpFallback", []string{"query", "--help"}, 0, "$AWS_ENDPOINT_URL"},
-		{"NoCommand", nil, 2, `"access-key", "migrate", "bench", "version"` + "\n"},
+		{"NoCommand", nil, 2, `"access-key", "migrate", "migrate-store", "bench", "version"` + "\n"},
 		{"NoQuotes", []string{"query", "SELECT", "1"}, 2, `tributary query "SELECT 1"`},
 		{"MaxRows", []string{"query", "--max-rows", "0", "SELECT 1"}, 2, "--max-rows is 0"},
 		{"ServerScheme", []string{"query", "--server", "localhost:8080", "SELECT 1"}, 2, "--server must be http://HOST:PORT"},

@@ -42,7 +42,7 @@ func (s *server) openWarehouse(ctx context.Context) error {
 		s.warehouse.set(nil, tributary.Errorf(tributary.Unavailable, "query", "The server was started with --warehouse none"))
 		return nil
 	}
-	if s.cfg.Store != "" && duckdb.Available {
+	if s.membership.Load().store != "" && duckdb.Available {
 		s.warehouse.set(nil, errElsewhere)
 		return nil
 	}

@@ -28,17 +28,18 @@ func main() {
 
 // commands is the command line. A field's tags are its help text.
 type commands struct {
-	Config    kong.ConfigFlag `placeholder:"FILE" help:"Read settings from a file: lines of the form name = value, named like the flags." type:"existingfile"`
-	Serve     serveCmd        `cmd:"" help:"Run the server."`
-	Query     queryCmd        `cmd:"" help:"Run a SELECT on the server's warehouse."`
-	Pool      poolCmd         `cmd:"" help:"Create, show and set identity pools."`
-	Backup    backupCmd       `cmd:"" help:"Write a backup of the store to a file, while the server serves."`
-	Restore   restoreCmd      `cmd:"" help:"Make a data folder of a backup."`
-	Check     checkCmd        `cmd:"" help:"Check a backup, or the store of a stopped server, for damage."`
-	AccessKey accessKeyCmd    `cmd:"" help:"Create a developer's access key, where no other is known."`
-	Migrate   migrateCmd      `cmd:"" help:"Bring a database's schema to this version, or show how."`
-	Bench     benchCmd        `cmd:"" help:"Measure the server's speed."`
-	Version   versionCmd      `cmd:"" help:"Print the version."`
+	Config       kong.ConfigFlag `placeholder:"FILE" help:"Read settings from a file: lines of the form name = value, named like the flags." type:"existingfile"`
+	Serve        serveCmd        `cmd:"" help:"Run the server."`
+	Query        queryCmd        `cmd:"" help:"Run a SELECT on the server's warehouse."`
+	Pool         poolCmd         `cmd:"" help:"Create, show and set identity pools."`
+	Backup       backupCmd       `cmd:"" help:"Write a backup of the store to a file, while the server serves."`
+	Restore      restoreCmd      `cmd:"" help:"Make a data folder of a backup."`
+	Check        checkCmd        `cmd:"" help:"Check a backup, or the store of a stopped server, for damage."`
+	AccessKey    accessKeyCmd    `cmd:"" help:"Create a developer's access key, where no other is known."`
+	Migrate      migrateCmd      `cmd:"" help:"Bring a database's schema to this version, or show how."`
+	MigrateStore migrateStoreCmd `cmd:"" help:"Move a running server's store to a database, or back."`
+	Bench        benchCmd        `cmd:"" help:"Measure the server's speed."`
+	Version      versionCmd      `cmd:"" help:"Print the version."`
 
 	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }

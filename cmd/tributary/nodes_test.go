@@ -51,6 +51,8 @@ type family struct {
 	store string
 	data  string // of the first node, whose key all use
 	key   tributary.DatasetKey
+
+	written int // changes
 }
 
 func newFamily(t *testing.T) *family {
@@ -84,16 +86,29 @@ func (f *family) check(err error) {
 func (f *family) write(on *server) {
 	f.Helper()
 	developer := tributary.Principal{Account: "000000000000", AccessKey: "test"}
-	ctx := f.Context()
-	if _, err := on.service.CreatePool(ctx, developer, tributary.Pool{ID: f.key.Pool, Name: "p"}); err == nil {
-		_, err = on.service.CreateIdentity(ctx, developer, tributary.Identity{ID: f.key.Identity, Pool: f.key.Pool})
+	if _, err := on.service.CreatePool(f.Context(), developer, tributary.Pool{ID: f.key.Pool, Name: "p"}); err == nil {
+		_, err = on.service.CreateIdentity(f.Context(), developer, tributary.Identity{ID: f.key.Identity, Pool: f.key.Pool})
 		f.check(err)
 	}
-	l, err := on.service.ListRecords(ctx, developer, f.key, tributary.ListQuery{})
-	f.check(err)
-	_, err = on.service.UpdateRecords(ctx, developer, f.key, tributary.Update{SessionToken: l.SessionToken,
+	f.check(f.tryWrite(on))
+}
+
+// tryWrite makes a change, whose value is its number.
+func (f *family) tryWrite(on *server) error {
+	developer := tributary.Principal{Account: "000000000000", AccessKey: "test"}
+	l, err := on.service.ListRecords(f.Context(), developer, f.key, tributary.ListQuery{})
+	if err != nil {
+		return err
+	}
+	if l.SyncCount != int64(f.written) {
+		return fmt.Errorf("of %d changes there are %d", f.written, l.SyncCount)
+	}
+	_, err = on.service.UpdateRecords(f.Context(), developer, f.key, tributary.Update{SessionToken: l.SessionToken,
 		Patches: []tributary.Patch{{Key: "k", Value: "v", SyncCount: l.SyncCount}}})
-	f.check(err)
+	if err == nil {
+		f.written++
+	}
+	return err
 }
 
 // rows waits until a query on a node finds so many rows.

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,9 +27,9 @@ import (
 	"tributary/front/kinesisapi"
 	"tributary/front/ops"
 	"tributary/front/payload"
+	"tributary/store/move"
 	"tributary/store/pebblestore"
 	"tributary/store/pgstore"
-	"tributary/stream"
 )
 
 type serveCmd struct {
@@ -89,12 +90,13 @@ type server struct {
 	auth      *auth.Auth
 	newKey    *awswire.Credentials // created by this start
 	service   *tributary.Service
-	node      *stream.Node
+	movable   *move.Store // the store, as that which can be moved
+	moving    moving
 	warehouse hosted
-	hosting   *stream.Job // decides which node has the embedded warehouse
 	ops       *ops.Ops
 	http      *http.Server
 
+	membership atomic.Pointer[membership]
 	background []func(context.Context) error
 }
 
@@ -102,6 +104,7 @@ type server struct {
 // if a later step fails.
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
+	s.moving.init()
 	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openWarehouse, s.tellLost, s.buildFronts, s.buildBackground} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -191,26 +194,37 @@ func (s *server) openDatabase(ctx context.Context) error {
 	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil { // for the keys
 		return err
 	}
-	db, err := pgstore.Open(ctx, pgstore.Config{
-		URL: s.cfg.Store, Shards: s.cfg.shards(), Connections: s.cfg.StoreConnections, HeadCacheSize: int64(s.cfg.HeadCache),
-	})
+	db, err := pgstore.Open(ctx, s.cfg.databaseConfig(s.cfg.Store))
 	if err == nil {
-		s.store = db // not a nil *pgstore.Store, which is no nil Store
+		s.serveFrom(db)
 	}
 	return err
 }
 
+func (c *serveCmd) databaseConfig(url string) pgstore.Config {
+	return pgstore.Config{URL: url, Shards: c.shards(), Connections: c.StoreConnections, HeadCacheSize: int64(c.HeadCache)}
+}
+
 func (s *server) openEmbedded() error {
+	cfg, err := s.embeddedConfig()
+	if err != nil {
+		return err
+	}
+	db, err := pebblestore.Open(cfg)
+	if err == nil {
+		s.serveFrom(db)
+	}
+	return err
+}
+
+func (s *server) embeddedConfig() (pebblestore.Config, error) {
 	dir := filepath.Join(s.cfg.Data, "store")
 	disk, err := diskSize(dir)
 	if err != nil {
-		return err
+		return pebblestore.Config{}, err
 	}
 	least, err := minFree(s.cfg.MinFree, disk)
-	if err != nil {
-		return err
-	}
-	db, err := pebblestore.Open(pebblestore.Config{
+	return pebblestore.Config{
 		Dir: dir, Shards: s.cfg.shards(), MinFree: least, Log: s.log,
 		CacheSize: int64(s.cfg.Cache), MemTableSize: int64(s.cfg.MemTable), HeadCacheSize: int64(s.cfg.HeadCache),
 		Failed: func(cause error) {
@@ -220,11 +234,13 @@ func (s *server) openEmbedded() error {
 			default:
 			}
 		},
-	})
-	if err == nil {
-		s.store = db
-	}
-	return err
+	}, err
+}
+
+// serveFrom makes an engine the server's store.
+func (s *server) serveFrom(e move.Engine) {
+	s.movable = move.Wrap(e)
+	s.store = s.movable
 }
 
 // said is an error whose message for people says it all.
@@ -307,6 +323,7 @@ func (s *server) publicURL() string {
 
 func (s *server) buildFronts(context.Context) error {
 	s.ops = ops.New(s.store.Ready)
+	s.ops.WatchLag(s.store, warehouseGroup)
 	links := &payload.Links{Sealer: s.sealer, PublicURL: s.publicURL(), Region: s.cfg.Region}
 	authenticate, observe := s.auth.Authenticate, s.ops.Observe
 	f := &fronts{
@@ -314,7 +331,7 @@ func (s *server) buildFronts(context.Context) error {
 		identity: cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Issue: s.auth.Issue, Log: s.log, Observe: observe}),
 		kinesis: kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Link: links.Link,
 			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe}),
-		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Query: s.query, Backup: s.backup, Log: s.log, Observe: observe}), s.warehouseNode),
+		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Query: s.query, Backup: s.backup, Move: s.startMove, Moved: s.moving.state, Log: s.log, Observe: observe}), s.warehouseNode),
 		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},
 		ops:     s.ops,
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"tributary"
 	"tributary/auth"
 	"tributary/awswire"
+	"tributary/store/pgstore"
 )
 
 // masterKey reads the master key, in hexadecimal, and makes one at the first
@@ -132,13 +132,14 @@ func minFree(text string, disk uint64) (uint64, error) {
 	return uint64(size), nil
 }
 
-// storeName says where the store is, without a password.
-func (c *serveCmd) storeName() string {
-	u, err := url.Parse(c.Store)
-	if c.Store == "" || err != nil {
+// storeName says where a store is, without a password: a database, or the
+// embedded store if it is "".
+func (c *serveCmd) storeName(store string) string {
+	if store == "" {
 		return filepath.Join(c.Data, "store")
 	}
-	return u.Redacted()
+	name, _, _ := pgstore.Place(store) // a URL that cannot be read opens no store
+	return name
 }
 
 // greet says what is where, and what to try.
@@ -146,7 +147,7 @@ func (s *server) greet(w io.Writer) {
 	credentials := filepath.Join(s.cfg.Data, credentialsName)
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 	say("tributary %s is ready on %s", version, s.url())
-	say("  store        %s", s.cfg.storeName())
+	say("  store        %s", s.cfg.storeName(s.cfg.Store))
 	say("  warehouse    %s", s.greetWarehouse())
 	_, missing := os.Stat(credentials)
 	switch {

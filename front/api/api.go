@@ -31,7 +31,11 @@ type Config struct {
 	// Query runs one SELECT on the warehouse.
 	Query func(ctx context.Context, sql string, maxRows int, timeout time.Duration) (*Table, error)
 	// Backup begins a backup of the store.
-	Backup  func(ctx context.Context) (*awswire.Stream, error)
+	Backup func(ctx context.Context) (*awswire.Stream, error)
+	// Move begins to move the store, Moved tells how far it is; nil if it was
+	// not moved.
+	Move    func(to string) (*Move, error)
+	Moved   func() *Move
 	Log     *slog.Logger
 	Observe func(service, operation string, status int, took time.Duration)
 }
@@ -66,6 +70,8 @@ func (f *front) operations() []op {
 		{Name: "DescribePool", Method: "GET", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.describePool)},
 		{Name: "SetPool", Method: "POST", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.setPool)},
 		{Name: "CreateIdentity", Method: "POST", Path: Prefix + "pools/{PoolId}/identities", Handle: awswire.StrictHandler(f.createIdentity)},
+		{Name: "MoveStore", Method: "POST", Path: Prefix + "store/move", Handle: awswire.StrictHandler(f.moveStore)},
+		{Name: "DescribeStoreMove", Method: "GET", Path: Prefix + "store/move", Handle: awswire.StrictHandler(f.describeMove)},
 		{Name: "Query", Method: "POST", Path: QueryPath, Handle: awswire.StrictHandler(f.query)},
 		{Name: "Backup", Method: "POST", Path: BackupPath, Handle: awswire.StrictHandler(f.backup)},
 	}

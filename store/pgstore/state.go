@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tributary"
 )
@@ -18,20 +17,6 @@ import (
 
 // beginServing begins a transaction of a store that serves, in one round trip.
 const beginServing = `BEGIN; WITH held AS (SELECT 1 FROM meta WHERE name = 'id' FOR KEY SHARE) SELECT 1 / count(*) FROM held`
-
-// Name is how a database is called in texts for people: without its password.
-func Name(url string) string {
-	cfg, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return "a database whose URL cannot be read"
-	}
-	c := cfg.ConnConfig
-	name := "postgres://" + c.Host + "/" + c.Database
-	if schema := c.RuntimeParams["search_path"]; schema != "" {
-		name += " schema " + schema
-	}
-	return name
-}
 
 // readState reads the state, locking its row.
 func readState(ctx context.Context, tx pgx.Tx, lock string) (tributary.TransferState, error) {
@@ -80,7 +65,8 @@ func (s *Store) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.Refusal(Name(s.cfg.URL)); err != nil && !s.cfg.Transfer {
+	name, _, _ := Place(s.cfg.URL)
+	if err := t.Refusal(name); err != nil && !s.cfg.Transfer {
 		return err
 	}
 	return s.stand(ctx, t)

@@ -12,6 +12,11 @@ package pgstore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,6 +98,30 @@ func parse(url string) (*pgxpool.Config, error) {
 	// A commit looks at its route last, and must see what was committed by then.
 	c.RuntimeParams["default_transaction_isolation"] = "read committed"
 	return cfg, nil
+}
+
+// Place tells where a URL's database is: its name for people, without the
+// password, and the address of its first host, "" if that is no network address.
+func Place(url string) (name, address string, err error) {
+	cfg, err := parse(url)
+	if err != nil {
+		return "", "", err
+	}
+	c := cfg.ConnConfig
+	hosts := []string{net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))}
+	for _, f := range c.Fallbacks {
+		if host := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	if !strings.HasPrefix(c.Host, "/") {
+		address = hosts[0]
+	}
+	name = fmt.Sprintf("postgres://%s@%s/%s", c.User, strings.Join(hosts, ","), c.Database)
+	if schema := c.RuntimeParams["search_path"]; schema != "" {
+		name += " schema " + schema
+	}
+	return name, address, nil
 }
 
 // sessionSettings are for PostgreSQL; other engines need not know them.

@@ -78,15 +78,3 @@ func TestMovedEverywhere(t *testing.T) {
 		t.Errorf("opening gives %v", err)
 	}
 }
-
-func TestName(t *testing.T) {
-	for url, want := range map[string]string{
-		"postgres://me:secret@db.example:5432/sync": "postgres://db.example/sync",
-		"host=db.example password=secret dbname=s":  "postgres://db.example/s",
-		"postgres://%zz": "a database whose URL cannot be read",
-	} {
-		if got := pgstore.Name(url); got != want {
-			t.Errorf("%s is called %s, want %s", url, got, want)
-		}
-	}
-}

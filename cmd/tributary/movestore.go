@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"tributary/front/api"
+)
+
+type migrateStoreCmd struct {
+	serverFlags
+	To string `required:"" help:"Where to: postgres://… or embedded, the store in the server's data folder. Set it by the environment if it holds a password." placeholder:"STORE"`
+}
+
+// Help says what happens.
+func (*migrateStoreCmd) Help() string {
+	return `Moves the store of a running server to a database, or back. The server serves
+all the time: everything is copied and compared, what is written meanwhile is
+copied again, and at the end writes are refused (503 with Retry-After) for a
+moment, 5 seconds at most, until the server goes on with the new store. Keys,
+tokens, sync counts, sequence numbers and checkpoints stay what they were.
+
+Afterwards start servers with --store, or without it after a move back; the old
+store says so. From a database only one node may run meanwhile. A move that was
+cut short is finished, or begun anew, by the same command.`
+}
+
+// Validate refuses what cannot work.
+func (c *migrateStoreCmd) Validate() error {
+	if c.To == embeddedTarget || strings.HasPrefix(c.To, "postgres://") || strings.HasPrefix(c.To, "postgresql://") {
+		return c.serverFlags.Validate()
+	}
+	return fmt.Errorf("--to is %q, it must be postgres://… or %s", c.To, embeddedTarget)
+}
+
+// Run begins the move and tells how far it is until it has ended.
+func (c *migrateStoreCmd) Run(e *env) error {
+	var m api.Move
+	if err := c.call(e.ctx, e.lookup, "POST", "store/move", map[string]any{"To": c.To}, &m); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(e.stdout, "moving %s to %s\n", m.From, m.To)
+	last := ""
+	for m.State == api.MoveRunning {
+		if line := progress(&m); line != last {
+			last = line
+			_, _ = fmt.Fprintln(e.stdout, line)
+		}
+		select {
+		case <-e.ctx.Done():
+			return errors.New("the move goes on in the server; run the command again to see how far it is")
+		case <-time.After(200 * time.Millisecond):
+		}
+		if err := c.call(e.ctx, e.lookup, "GET", "store/move", nil, &m); err != nil {
+			return err
+		}
+	}
+	return outcomeOf(e.stdout, &m)
+}
+
+// progress is how far a move is, in a line.
+func progress(m *api.Move) string {
+	parts := []string{m.Step}
+	for _, k := range m.Items {
+		switch {
+		case k.Total > 0:
+			parts = append(parts, fmt.Sprintf("%s %d of %d", k.Kind, k.Done, k.Total))
+		case k.Done > 0:
+			parts = append(parts, fmt.Sprintf("%s %d", k.Kind, k.Done))
+		}
+	}
+	if m.Again > 0 {
+		parts = append(parts, fmt.Sprintf("again %d", m.Again))
+	}
+	return strings.Join(parts, "  ")
+}
+
+func outcomeOf(w io.Writer, m *api.Move) error {
+	if m.State != api.MoveDone {
+		return fmt.Errorf("the store was not moved, the server goes on with %s: %s", m.From, m.Error)
+	}
+	var bytes int64
+	for _, k := range m.Items {
+		bytes += k.Bytes
+	}
+	_, err := fmt.Fprintf(w, "moved in %.1f s, %v; writes were refused for %.2f s\nThe server goes on with %s. Start it with that one from now on.\n",
+		m.Ended.Sub(m.Began).Seconds(), byteSize(bytes), m.FrozenSeconds, m.To)
+	return err
+}
