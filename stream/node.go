@@ -22,6 +22,8 @@ type Node struct {
 	// Leases is where the nodes meet; nil: this node is the only one.
 	Leases tributary.Leases
 	Log    *slog.Logger // nil: no log
+	// Seen, if set, hears each time how many nodes are alive, this one included.
+	Seen func(nodes int)
 
 	mu     sync.Mutex
 	place  tributary.Lease // this node's own, as last written
@@ -135,6 +137,9 @@ func (n *Node) readAndWrite(ctx context.Context) error {
 		// A new node sees only then that nobody has the place. If this fails, it
 		// is tried again, or another node was faster.
 		_, _ = n.Leases.SwapLease(ctx, dead.Release())
+	}
+	if n.Seen != nil {
+		n.Seen(len(n.Names()))
 	}
 	return nil
 }

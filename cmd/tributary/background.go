@@ -45,6 +45,9 @@ func (s *server) become(store string) {
 	if store != "" {
 		// Other nodes reach this one by its name; what follows # tells its runs apart.
 		m.node = &stream.Node{Name: s.nodeURL(store) + "#" + rand.Text(), Leases: s.store, Log: s.log}
+		if db, ok := s.movable.Engine().(*pgstore.Store); ok {
+			m.node.Seen = db.ShareWith
+		}
 	}
 	m.hosting = &stream.Job{Group: warehouseHostGroup, Node: m.node, Leases: s.store, Work: s.host, Log: s.log}
 	s.membership.Store(m)

@@ -62,23 +62,21 @@ func (s *Store) Commit(ctx context.Context, c *tributary.Change) error {
 	}
 }
 
-// commitAll commits a group, changes of one identity in transactions of their
-// own.
-func (s *Store) commitAll(ctx context.Context, group []*waiting[commitCall]) {
-	for len(group) > 0 {
-		var round, rest []*waiting[commitCall]
-		seen := map[tributary.IdentityID]bool{}
-		for _, w := range group {
-			if id := w.call.c.Key.Identity; seen[id] {
-				rest = append(rest, w)
-			} else {
-				seen[id] = true
-				round = append(round, w)
-			}
+// commitAll commits a group in one transaction, and gives back what has to wait
+// for another change of its identity.
+func (s *Store) commitAll(ctx context.Context, group []*waiting[commitCall]) (rest []*waiting[commitCall]) {
+	round := make([]*waiting[commitCall], 0, len(group))
+	seen := make(map[tributary.IdentityID]bool, len(group))
+	for _, w := range group {
+		if id := w.call.c.Key.Identity; seen[id] {
+			rest = append(rest, w)
+		} else {
+			seen[id] = true
+			round = append(round, w)
 		}
-		s.commitRound(ctx, round)
-		group = rest
 	}
+	s.commitRound(ctx, round)
+	return rest
 }
 
 // commitRound commits changes of distinct identities, all in one transaction.

@@ -73,7 +73,7 @@ JOIN pools p ON p.pool_id = i.pool_id
 LEFT JOIN datasets d ON d.identity_id = x.identity_id AND d.name = x.name`
 
 // viewAll serves views in one query, each of them of one moment.
-func (s *Store) viewAll(ctx context.Context, group []*waiting[viewCall]) {
+func (s *Store) viewAll(ctx context.Context, group []*waiting[viewCall]) (rest []*waiting[viewCall]) {
 	ids, names := make([]string, len(group)), make([]string, len(group))
 	for i, w := range group {
 		ids[i], names[i] = string(w.call.key.Identity), string(w.call.key.Dataset)
@@ -116,6 +116,7 @@ func (s *Store) viewAll(ctx context.Context, group []*waiting[viewCall]) {
 		}
 		w.done <- errs[n]
 	}
+	return nil
 }
 
 // fill takes what a query gave. The pool's revision is all of the pool yet.

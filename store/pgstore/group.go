@@ -2,15 +2,23 @@ package pgstore
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"tributary"
 )
 
 // grouper hands concurrent calls to workers in groups: whoever calls while all
-// workers are busy goes with the next group.
+// workers are busy goes with the next group. Where more nodes share the
+// database, groups begin at least gap apart: many small groups would cost it more
+// than one node's large ones.
 type grouper[C any] struct {
 	queue chan *waiting[C]
+	gap   atomic.Int64 // nanoseconds
+
+	mu   sync.Mutex
+	last time.Time // when the last group began, or is to
 }
 
 // waiting is a call and where its answer goes.
@@ -54,10 +62,19 @@ func (g *grouper[C]) put(s *Store, op string, w *waiting[C]) error {
 	}
 }
 
-// work serves groups until the queue is closed and empty.
-func (g *grouper[C]) work(serve func(context.Context, []*waiting[C])) {
-	for first := range g.queue {
-		group := []*waiting[C]{first}
+// work serves groups until the queue is closed and empty. serve gives back what
+// is to go with the next group.
+func (g *grouper[C]) work(serve func(context.Context, []*waiting[C]) (rest []*waiting[C])) {
+	var group []*waiting[C]
+	for {
+		if len(group) == 0 {
+			first, ok := <-g.queue
+			if !ok {
+				return
+			}
+			group = append(group, first)
+		}
+		g.turn()
 		for len(group) < maxGroup && len(g.queue) > 0 {
 			select {
 			case w := <-g.queue:
@@ -66,10 +83,26 @@ func (g *grouper[C]) work(serve func(context.Context, []*waiting[C])) {
 			}
 		}
 		// The group outlives each of its requests.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(first.ctx), groupTimeout)
-		serve(ctx, group)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(group[0].ctx), groupTimeout)
+		group = serve(ctx, group)
 		cancel()
 	}
+}
+
+// turn waits for the next group's turn. While the gap is 0 it is at once.
+func (g *grouper[C]) turn() {
+	gap := time.Duration(g.gap.Load())
+	if gap == 0 {
+		return
+	}
+	g.mu.Lock()
+	now := time.Now()
+	if g.last = g.last.Add(gap); g.last.Before(now) {
+		g.last = now
+	}
+	wait := g.last.Sub(now)
+	g.mu.Unlock()
+	time.Sleep(wait)
 }
 
 // answer gives all of a group the same answer.

@@ -75,7 +75,13 @@ const (
 	lockTimeout      = "5s"
 	connectTimeout   = 2 * time.Second // for each host
 	readyTimeout     = 5 * time.Second
-	readers          = 2 // queries of grouped views at once
+	readers          = 1 // queries of grouped views at once: more make the groups smaller
+
+	// For each other node, up to mostSharing of them, a node's groups begin so
+	// much farther apart.
+	viewGap     = time.Millisecond
+	commitGap   = 1500 * time.Microsecond
+	mostSharing = 2
 )
 
 // parse reads a URL and sets what every connection needs.
@@ -228,6 +234,15 @@ func (s *Store) Close() error {
 	s.working.Wait()
 	s.db.Close()
 	return nil
+}
+
+// ShareWith tells the store how many nodes use the database, this one included.
+func (s *Store) ShareWith(nodes int) {
+	more := min(max(nodes-1, 0), mostSharing)
+	s.reads.gap.Store(int64(more) * int64(viewGap))
+	for _, g := range s.commits {
+		g.gap.Store(int64(more) * int64(commitGap))
+	}
 }
 
 // ID is the store's random name.
