@@ -29,6 +29,7 @@ type server struct {
 	args []string
 	env  []string
 
+	program     string // the binary; "": the one under test
 	credentials string // file of the developer's key; "": that in data
 	// within is a command that runs the binary; none if it is empty.
 	within []string
@@ -92,7 +93,11 @@ func (s *server) launch() {
 
 func (s *server) launchWith(args ...string) {
 	s.t.Helper()
-	command := slices.Concat(s.within, []string{binary(s.t)}, args)
+	program := s.program
+	if program == "" {
+		program = binary(s.t)
+	}
+	command := slices.Concat(s.within, []string{program}, args)
 	s.cmd = exec.Command(command[0], command[1:]...)
 	s.stdout, s.stderr, s.ended = &output{}, &output{}, make(chan struct{})
 	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Env = s.stdout, s.stderr, s.env
