@@ -40,7 +40,8 @@ type Rotation struct {
 	Log    *slog.Logger     // nil: no log
 	Now    func() time.Time // nil: time.Now
 
-	seen map[uint32]time.Time // since when this process knows a key
+	seen map[uint32]time.Time // since when a key can be taken for known to all
+	met  map[uint32]time.Time // when this process saw a key first
 }
 
 const (
@@ -160,8 +161,17 @@ func (r *Rotation) current(keys []SealingKey, secrets map[uint32][]byte, now tim
 
 // drop forgets keys whose successor has been in use for long enough.
 func (r *Rotation) drop(ctx context.Context, keys []SealingKey, now time.Time) error {
+	if r.met == nil {
+		r.met = map[uint32]time.Time{}
+	}
+	for _, k := range keys {
+		if _, known := r.met[k.ID]; !known {
+			r.met[k.ID] = now
+		}
+	}
 	for i := 0; i+1 < len(keys); i++ {
-		if now.Sub(keys[i+1].Created.Time()) < rotationWait+rotationKeep {
+		// By this process' own time alone: another's clock may be wrong.
+		if now.Sub(r.met[keys[i+1].ID]) < rotationWait+rotationKeep {
 			break
 		}
 		if err := r.Keys.DeleteSealingKey(ctx, keys[i].ID); err != nil && KindOf(err) != NotFound {

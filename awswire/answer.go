@@ -39,14 +39,14 @@ type Stream struct {
 }
 
 // stream writes an answer of unknown length.
-func (x *exchange) stream(ctx context.Context, s *Stream) error {
+func (x *exchange) stream(ctx context.Context, s *Stream) (err error) {
+	defer func() { err = errors.Join(err, s.Close()) }()
 	h := x.w.Header()
 	h[requestIDHeader] = []string{x.id}
 	h.Set("Content-Type", s.ContentType)
 	x.status = http.StatusOK
 	x.w.WriteHeader(x.status)
-	err := s.Write(ctx, x.w)
-	return errors.Join(err, s.Close())
+	return s.Write(ctx, x.w)
 }
 
 func encode(out any) ([]byte, error) {

@@ -22,6 +22,7 @@ type accessKeyCreateCmd struct {
 	Store         string `help:"Database of the nodes, which may go on, instead of a store in the data folder." placeholder:"postgres://…"`
 	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder." placeholder:"FILE"`
 	Region        string `default:"us-east-1" help:"Region to print with the key."`
+	NewMasterKey  bool   `help:"Go on with another master key than the store began with, because that one is lost. All nodes need the new one."`
 	Write         bool   `help:"Write the key to the file credentials of the data folder, which must not be there, instead of printing it."`
 }
 
@@ -61,6 +62,11 @@ func (c *accessKeyCreateCmd) Run(e *env) (err error) {
 	}
 	if err := s.openAuth(e.ctx); err != nil {
 		return err
+	}
+	if c.Store != "" && !c.NewMasterKey {
+		if err := s.checkKeys(e.ctx); err != nil {
+			return fmt.Errorf("%w --new-master-key", err)
+		}
 	}
 	var key awswire.Credentials
 	if key, err = s.auth.NewAccessKey(e.ctx); err != nil {

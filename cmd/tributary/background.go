@@ -44,6 +44,9 @@ func (s *server) become(store string) {
 	m := &membership{store: store, node: &stream.Node{Name: embeddedNode}}
 	if store != "" {
 		// Other nodes reach this one by its name; what follows # tells its runs apart.
+		if address, _ := s.listener.Addr().(*net.TCPAddr); s.cfg.NodeURL == "" && address != nil && address.IP.IsLoopback() && !isHere(store) {
+			s.log.Warn("nodes on other machines cannot reach this one: it listens on this machine only, and --node-url is not set", "listen", s.cfg.Listen)
+		}
 		m.node = &stream.Node{Name: s.nodeURL(store) + "#" + rand.Text(), Leases: s.store, Log: s.log}
 		if db, ok := s.movable.Engine().(*pgstore.Store); ok {
 			m.node.Seen = db.ShareWith
@@ -64,6 +67,12 @@ func (s *server) nodeURL(store string) string {
 		address = net.JoinHostPort(routeTo(store), port)
 	}
 	return "http://" + address
+}
+
+// isHere tells whether a database is on this machine.
+func isHere(store string) bool {
+	ip := net.ParseIP(routeTo(store))
+	return ip != nil && ip.IsLoopback()
 }
 
 // routeTo is this machine's address on the way to a database.
@@ -169,6 +178,8 @@ func (s *server) changeStore(ctx context.Context, store string) {
 		s.log.Error("the warehouse cannot be opened; a restart may help", "err", err)
 	}
 	_ = s.buildBackground(ctx) // never fails
+	s.log.Info("the store was moved: start the server with the new one from now on", "store", s.cfg.storeName(store))
+	s.moving.end(nil)
 }
 
 // warehouseNode is the URL of the node that has the embedded warehouse, "" if

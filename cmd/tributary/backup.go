@@ -55,7 +55,7 @@ func (c *backupCmd) Run(e *env) error {
 		if path == "" {
 			path = filepath.Join(c.Data, pebblestore.MasterKeyName)
 		}
-		plain, err := masterKey(path, "", 0)
+		plain, err := masterKey(path, "", 0, false)
 		if err != nil {
 			return err
 		}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"time"
 
 	"tributary/front/api"
 )
@@ -24,20 +26,23 @@ type forwarder struct {
 // forwardedHeader says that a request was forwarded. It is not forwarded again.
 const forwardedHeader = "Tributary-Forwarded"
 
-type targetKey struct{}
-
 func newForwarder(here http.Handler, holder func(context.Context) string) *forwarder {
 	f := &forwarder{here: here, holder: holder}
 	f.proxy = httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			to, _ := r.In.Context().Value(targetKey{}).(*url.URL)
-			r.Out.URL.Scheme, r.Out.URL.Host = to.Scheme, to.Host
+			out, _ := r.In.Context().Value(outwardKey{}).(*outward)
+			r.Out.URL.Scheme, r.Out.URL.Host = out.to.Scheme, out.to.Host
 			r.Out.Host = r.In.Host // part of what was signed
 			r.Out.Header.Set(forwardedHeader, "1")
 		},
+		// Nothing of the environment: what is signed goes to that node alone.
+		Transport: &http.Transport{
+			DialContext:           (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
+			ResponseHeaderTimeout: 11 * time.Minute, // more than any query may take
+		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) {
-			if body, ok := r.Body.(*kept); ok {
-				body.again()
+			if out, ok := r.Context().Value(outwardKey{}).(*outward); ok {
+				r.Body = io.NopCloser(bytes.NewReader(out.body)) // the one that was sent may still be read
 			}
 			f.here.ServeHTTP(w, r)
 		},
@@ -45,14 +50,13 @@ func newForwarder(here http.Handler, holder func(context.Context) string) *forwa
 	return f
 }
 
-// kept is a body that can be read once more.
-type kept struct {
-	text []byte
-	*bytes.Reader
+// outward is a request on its way to another node.
+type outward struct {
+	to   *url.URL
+	body []byte
 }
 
-func (k *kept) again()       { k.Reader = bytes.NewReader(k.text) }
-func (k *kept) Close() error { return nil }
+type outwardKey struct{}
 
 func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	to := f.target(r)
@@ -61,19 +65,17 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	const most = 1<<20 + 1 // what a query is refused from; see front/api
-	text, err := io.ReadAll(io.LimitReader(r.Body, most))
-	body := &kept{text: text}
-	body.again()
-	if err != nil || len(text) == most {
+	body, err := io.ReadAll(io.LimitReader(r.Body, most))
+	if err != nil || len(body) == most {
 		r.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.MultiReader(body, r.Body), r.Body}
+		}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
 		f.here.ServeHTTP(w, r)
 		return
 	}
-	r = r.WithContext(context.WithValue(r.Context(), targetKey{}, to))
-	r.Body = body
+	r = r.WithContext(context.WithValue(r.Context(), outwardKey{}, &outward{to, body}))
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	f.proxy.ServeHTTP(w, r)
 }
 

@@ -82,8 +82,11 @@ func (s *server) host(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	if err := s.refuseLoss(ctx, w); err != nil {
+		if _, before := s.warehouse.get(); before == nil || tributary.Message(before) != tributary.Message(err) {
+			s.log.Warn("the embedded warehouse waits for its node", "err", err)
+		}
 		s.warehouse.set(nil, err)
-		return err
+		return nil // the job is tried again
 	}
 	s.warehouse.set(w, nil)
 	defer s.warehouse.set(nil, errElsewhere)

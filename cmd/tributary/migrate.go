@@ -32,8 +32,9 @@ and new nodes run side by side while they are replaced.`
 // Run brings the schema to this program's version, or says what is to be done.
 func (c *migrateCmd) Run(e *env) error {
 	steps, err := pgstore.Pending(e.ctx, c.Store)
+	name, _, _ := pgstore.Place(c.Store)
 	if err != nil {
-		return plain(err)
+		return plain(unreachable(name, err))
 	}
 	if len(steps) == 0 {
 		_, err = fmt.Fprintf(e.stdout, "nothing to do: the schema has version %d\n", pgstore.Version())
@@ -48,7 +49,7 @@ func (c *migrateCmd) Run(e *env) error {
 		return nil
 	}
 	if err := pgstore.Migrate(e.ctx, c.Store, c.Shards); err != nil {
-		return plain(err)
+		return plain(unreachable(name, err))
 	}
 	_, err = fmt.Fprintf(e.stdout, "the schema was brought from version %d to %d\n", steps[0].Version-1, pgstore.Version())
 	return err

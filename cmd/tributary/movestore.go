@@ -8,11 +8,15 @@ import (
 	"time"
 
 	"tributary/front/api"
+	"tributary/store/move"
+	"tributary/store/pebblestore"
 )
 
 type migrateStoreCmd struct {
 	serverFlags
-	To string `required:"" help:"Where to: postgres://… or embedded, the store in the server's data folder. Set it by the environment if it holds a password." placeholder:"STORE"`
+	Offline bool   `help:"Move the store of a stopped server, or finish a move that ended with it: --data names its folder, --store its database if it has one."`
+	Store   string `help:"With --offline: the database that is moved to --data." placeholder:"postgres://…"`
+	To      string `required:"" help:"Where to: postgres://… or embedded, the store in the server's data folder. Set it by the environment if it holds a password." placeholder:"STORE"`
 }
 
 // Help says what happens.
@@ -31,6 +35,9 @@ cut short is finished, or begun anew, by the same command.`
 // Validate refuses what cannot work.
 func (c *migrateStoreCmd) Validate() error {
 	if c.To == embeddedTarget || strings.HasPrefix(c.To, "postgres://") || strings.HasPrefix(c.To, "postgresql://") {
+		if c.Offline && c.Data == "" {
+			return errors.New("--offline needs --data DIR of the stopped server")
+		}
 		return c.serverFlags.Validate()
 	}
 	return fmt.Errorf("--to is %q, it must be postgres://… or %s", c.To, embeddedTarget)
@@ -38,6 +45,9 @@ func (c *migrateStoreCmd) Validate() error {
 
 // Run begins the move and tells how far it is until it has ended.
 func (c *migrateStoreCmd) Run(e *env) error {
+	if c.Offline {
+		return c.offline(e)
+	}
 	var m api.Move
 	if err := c.call(e.ctx, e.lookup, "POST", "store/move", map[string]any{"To": c.To}, &m); err != nil {
 		return err
@@ -61,6 +71,34 @@ func (c *migrateStoreCmd) Run(e *env) error {
 	return outcomeOf(e.stdout, &m)
 }
 
+// offline moves a store that no server has open.
+func (c *migrateStoreCmd) offline(e *env) (err error) {
+	s := &server{cfg: &serveCmd{Data: c.Data, MinFree: "0", StoreConnections: 8}, log: commandLog(e), fail: make(chan error, 1)}
+	store := strings.TrimPrefix(c.To, embeddedTarget)
+	source, err := s.openForMove(e.ctx, c.Store)
+	if err != nil {
+		return stopFirst(err)
+	}
+	movable := move.Wrap(source)
+	defer func() { err = errors.Join(err, movable.Close()) }()
+	target, err := s.openForMove(e.ctx, store)
+	if err != nil {
+		return stopFirst(err)
+	}
+	m := api.Move{From: s.cfg.storeName(c.Store), To: s.cfg.storeName(store), State: api.MoveDone, Began: time.Now()}
+	_, _ = fmt.Fprintf(e.stdout, "moving %s to %s\n", m.From, m.To)
+	if db, ok := source.(*pebblestore.Store); ok && len(db.Restores()) > 0 {
+		return errors.Join(errRestored, target.Close())
+	}
+	mover := &move.Mover{Source: movable, Target: target, From: m.From, To: m.To, Log: s.log, Overwrite: true}
+	err = mover.Run(e.ctx)
+	if movable.Engine() != target {
+		return errors.Join(err, target.Close())
+	}
+	_, _ = fmt.Fprintf(e.stdout, "moved; start servers with %s from now on\n", m.To)
+	return err
+}
+
 // progress is how far a move is, in a line.
 func progress(m *api.Move) string {
 	parts := []string{m.Step}
@@ -82,11 +120,15 @@ func outcomeOf(w io.Writer, m *api.Move) error {
 	if m.State != api.MoveDone {
 		return fmt.Errorf("the store was not moved, the server goes on with %s: %s", m.From, m.Error)
 	}
-	var bytes int64
-	for _, k := range m.Items {
-		bytes += k.Bytes
+	if m.From == m.To {
+		_, err := fmt.Fprintf(w, "nothing to do: the server's store is %s\n", m.To)
+		return err
 	}
-	_, err := fmt.Fprintf(w, "moved in %.1f s, %v; writes were refused for %.2f s\nThe server goes on with %s. Start it with that one from now on.\n",
-		m.Ended.Sub(m.Began).Seconds(), byteSize(bytes), m.FrozenSeconds, m.To)
+	var items, bytes int64
+	for _, k := range m.Items {
+		items, bytes = items+k.Done, bytes+k.Bytes
+	}
+	_, err := fmt.Fprintf(w, "moved in %.1f s: %d items of %d bytes; writes were refused for %.2f s\nThe server goes on with %s. Start it with that one from now on.\n",
+		m.Ended.Sub(m.Began).Seconds(), items, bytes, m.FrozenSeconds, m.To)
 	return err
 }

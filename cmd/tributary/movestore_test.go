@@ -60,6 +60,15 @@ func TestMigrateStore(t *testing.T) {
 	if code, out, stderr := tool(t, nil, "check", "--data", f.data); code != 0 {
 		t.Errorf("check: %d %s%s", code, out, stderr)
 	}
+	if code, out, stderr := tool(t, nil, "migrate-store", "--to", f.store, "--offline", "--data", f.data); code != 0 || !strings.Contains(out, "start servers with postgres://") {
+		t.Fatalf("offline: %d %s%s", code, out, stderr)
+	}
+	s, stop = f.node(func(c *serveCmd) { c.Data = f.data })
+	f.rows(s, f.written)
+	if code, out, stderr := tool(t, nil, "migrate-store", "--to", f.store, "--server", s.url(), "--data", f.data); code != 0 || !strings.Contains(out, "nothing to do") {
+		t.Errorf("once more: %d %s%s", code, out, stderr)
+	}
+	stop()
 	for _, to := range []string{"", "mysql://x", filepath.Join(f.data, "x")} {
 		if code, _, stderr := tool(t, nil, "migrate-store", "--to", to); code != 2 || !strings.Contains(stderr, "must be postgres://") {
 			t.Errorf("--to %q: %d %s", to, code, stderr)

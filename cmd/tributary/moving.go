@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,17 +54,24 @@ func (m *moving) report(p move.Progress) {
 	}
 }
 
+// errRestored: the numbers that a restore leaves out are not known to a move.
+var errRestored = tributary.Errorf(tributary.Invalid, "move store", "A store that was restored from a backup cannot be moved by this version")
+
 // startMove begins to move the store to a database, or to the data folder.
 func (s *server) startMove(to string) (*api.Move, error) {
 	const op = "move store"
 	now := s.membership.Load()
 	switch {
-	case to == embeddedTarget && now.store == "":
-		return nil, tributary.Errorf(tributary.Invalid, op, "The store is the embedded one already")
+	case to == now.store || to == embeddedTarget && now.store == "":
+		at := time.Now().UTC()
+		return &api.Move{From: s.cfg.storeName(now.store), To: s.cfg.storeName(now.store), State: api.MoveDone, Began: at, Ended: at}, nil // it is there
 	case to != embeddedTarget && now.store != "":
 		return nil, tributary.Errorf(tributary.Invalid, op, "From a database the store moves to %s, the one in the data folder, only", embeddedTarget)
 	case to != embeddedTarget && !strings.HasPrefix(to, "postgres://") && !strings.HasPrefix(to, "postgresql://"):
 		return nil, tributary.Errorf(tributary.Invalid, op, "To must be postgres://… or %s", embeddedTarget)
+	}
+	if db, ok := s.movable.Engine().(*pebblestore.Store); ok && len(db.Restores()) > 0 {
+		return nil, errRestored
 	}
 	s.moving.mu.Lock()
 	defer s.moving.mu.Unlock()
@@ -84,19 +92,24 @@ func (s *server) startMove(to string) (*api.Move, error) {
 
 // moveTo moves the store to a database, or to the data folder if it is "".
 func (s *server) moveTo(ctx context.Context, store string, m api.Move) {
+	before := s.movable.Engine()
 	err := s.tryMove(ctx, store, m)
-	s.moving.mu.Lock()
-	s.moving.last.State, s.moving.last.Ended = api.MoveDone, time.Now().UTC()
-	if err != nil {
-		s.moving.last.State, s.moving.last.Error = api.MoveFailed, plain(err).Error()
-	}
-	s.moving.mu.Unlock()
-	if err != nil {
-		s.log.Error("the store was not moved", "to", m.To, "err", err)
+	if s.movable.Engine() != before { // whatever else went wrong
+		s.moving.ended <- store
 		return
 	}
-	s.log.Info("the store was moved: start the server with this one from now on", "to", m.To)
-	s.moving.ended <- store
+	s.log.Error("the store was not moved", "to", m.To, "err", err)
+	s.moving.end(err)
+}
+
+// end says that a move has ended.
+func (m *moving) end(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last.State, m.last.Ended = api.MoveDone, time.Now().UTC()
+	if err != nil {
+		m.last.State, m.last.Error = api.MoveFailed, plain(err).Error()
+	}
 }
 
 func (s *server) tryMove(ctx context.Context, store string, m api.Move) error {
@@ -105,10 +118,11 @@ func (s *server) tryMove(ctx context.Context, store string, m api.Move) error {
 		if err := now.node.Join(ctx); err != nil {
 			return err
 		}
-		if names := now.node.Names(); len(names) > 1 {
-			return tributary.Errorf(tributary.Busy, "move store", "Other nodes use the database, stop them first: %s", strings.Join(names, ", "))
+		others := slices.DeleteFunc(now.node.Names(), func(name string) bool { return name == now.node.Name })
+		if len(others) > 0 {
+			return tributary.Errorf(tributary.Busy, "move store", "Other nodes use the database: %s. Stop them; one that has stopped is forgotten within 10 seconds, then try again", strings.Join(others, ", "))
 		}
-		target, err := s.openTarget(ctx, store)
+		target, err := s.openForMove(ctx, store)
 		if err != nil {
 			return err
 		}
@@ -125,8 +139,9 @@ func (s *server) tryMove(ctx context.Context, store string, m api.Move) error {
 	return err
 }
 
-// openTarget opens a store to be filled.
-func (s *server) openTarget(ctx context.Context, store string) (move.Engine, error) {
+// openForMove opens a store as source or target of a move, in whatever state it
+// is.
+func (s *server) openForMove(ctx context.Context, store string) (move.Engine, error) {
 	if store != "" {
 		cfg := s.cfg.databaseConfig(store)
 		cfg.Transfer = true
@@ -137,6 +152,8 @@ func (s *server) openTarget(ctx context.Context, store string) (move.Engine, err
 		return nil, err
 	}
 	cfg.Transfer = true
+	// A target that fails ends the move, not the server.
+	cfg.Failed = func(cause error) { s.log.Error("the store in the data folder has failed", "err", cause) }
 	return pebblestore.Open(cfg)
 }
 

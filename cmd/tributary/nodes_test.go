@@ -35,7 +35,7 @@ func TestNodes(t *testing.T) {
 		t.Errorf("another key: %d %s", code, stderr)
 	}
 	wrong := t.TempDir()
-	if _, err := masterKey("", wrong, 0); err != nil {
+	if _, err := masterKey("", wrong, 0, false); err != nil {
 		t.Fatal(err)
 	}
 	cfg := usualSettings(t.TempDir())

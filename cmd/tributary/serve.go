@@ -195,10 +195,11 @@ func (s *server) openDatabase(ctx context.Context) error {
 		return err
 	}
 	db, err := pgstore.Open(ctx, s.cfg.databaseConfig(s.cfg.Store))
-	if err == nil {
-		s.serveFrom(db)
+	if err != nil {
+		return unreachable(s.cfg.storeName(s.cfg.Store), err)
 	}
-	return err
+	s.serveFrom(db)
+	return nil
 }
 
 func (c *serveCmd) databaseConfig(url string) pgstore.Config {
@@ -250,6 +251,15 @@ func (e said) Error() string { return tributary.Message(e.error) }
 
 func (e said) Unwrap() error { return e.error }
 
+// unreachable says of a database that does not answer which it is, and why.
+func unreachable(name string, err error) error {
+	var e *tributary.Error
+	if tributary.KindOf(err) != tributary.Unavailable || !errors.As(err, &e) || e.Err == nil {
+		return err
+	}
+	return fmt.Errorf("%s does not answer: %w", name, e.Err)
+}
+
 // plain leaves of an error what is meant for people, if anything is.
 func plain(err error) error {
 	if tributary.Message(err) == "" {
@@ -276,7 +286,7 @@ func (s *server) openAuth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	master, err := masterKey(s.cfg.MasterKeyFile, s.cfg.Data, len(keys))
+	master, err := masterKey(s.cfg.MasterKeyFile, s.cfg.Data, len(keys), s.cfg.Store != "")
 	if err != nil {
 		return err
 	}

@@ -22,13 +22,18 @@ import (
 // masterKey reads the master key, in hexadecimal, and makes one at the first
 // start. A key file that was named must be there, and so must the one of a
 // store that holds keys: another master key could not open them.
-func masterKey(named, data string, keys int) ([]byte, error) {
+func masterKey(named, data string, keys int, many bool) ([]byte, error) {
 	path := named
 	if path == "" {
 		path = filepath.Join(data, "master.key")
 	}
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) && named == "" {
+		if keys > 0 && many {
+			return nil, fmt.Errorf(`the master key %s is missing: copy it from a node that runs, or name it with --master-key-file.
+Only if no node and no backup has it: make another one with "openssl rand -hex %d > %s", give it to every node, and make an access key with "tributary access-key create --new-master-key"`,
+				path, tributary.MasterKeyLength, path)
+		}
 		if keys > 0 {
 			return nil, fmt.Errorf(`the master key %s is missing, and the store holds access keys that only it opens (%d of them): restore the file from a backup.
 If it is lost for good, make another one with "openssl rand -hex %d > %s", and an access key with "tributary access-key create"`,

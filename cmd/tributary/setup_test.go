@@ -16,14 +16,14 @@ import (
 
 func TestMasterKey(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := masterKey("", dir, 1); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "master.key")+" is missing") {
+	if _, err := masterKey("", dir, 1, false); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "master.key")+" is missing") {
 		t.Errorf("a store with keys and no master key: %v", err)
 	}
-	first, err := masterKey("", dir, 0)
+	first, err := masterKey("", dir, 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := masterKey("", dir, 1)
+	again, err := masterKey("", dir, 1, false)
 	if err != nil || !bytes.Equal(first, again) {
 		t.Errorf("read again as %x, %v, want %x", again, err, first)
 	}
@@ -31,13 +31,13 @@ func TestMasterKey(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if _, err := masterKey(filepath.Join(dir, "none"), dir, 0); err == nil {
+	if _, err := masterKey(filepath.Join(dir, "none"), dir, 0, false); err == nil {
 		t.Error("a named key that is not there was made")
 	}
 	if err := os.WriteFile(filepath.Join(dir, "bad"), []byte("00ff"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := masterKey(filepath.Join(dir, "bad"), dir, 0); err == nil || !strings.Contains(err.Error(), "32 bytes") {
+	if _, err := masterKey(filepath.Join(dir, "bad"), dir, 0, false); err == nil || !strings.Contains(err.Error(), "32 bytes") {
 		t.Errorf("a short key: %v", err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 // was.
 func TestManyNodes(t *testing.T) {
 	t.Parallel()
-	server := pgtest.Start(t)
+	server := pgtest.Start(t, "fsync = on", "full_page_writes = on")
 	c := small(t)
 	c.Run, c.Database = []string{"p10"}, server.URL()
 	r, err := Run(t.Context(), c)
@@ -64,7 +64,7 @@ func TestManyNodes(t *testing.T) {
 
 // TestNotDurable has a database whose figures must not be compared.
 func TestNotDurable(t *testing.T) {
-	server := pgtest.Start(t, "synchronous_commit = off")
+	server := pgtest.Start(t, "fsync = on", "full_page_writes = on", "synchronous_commit = off")
 	r := &runner{report: &Report{}}
 	if err := r.describe(t.Context(), &database{url: server.URL()}); err != nil {
 		t.Fatal(err)

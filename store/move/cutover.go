@@ -132,9 +132,13 @@ func (r *run) finishCopy(ctx context.Context, before *stage) error {
 // errGivenUp if another try may be made.
 func (r *run) thaw(ctx, limited context.Context, cause error) error {
 	defer r.Source.change(newStage(r.source, r.journal, nil))
-	now, err := r.Target.State(ctx)
+	// Writes do not wait for a target that does not answer: that it says filled
+	// does no harm while the source is ordinary.
+	soon, cancel := context.WithTimeout(ctx, thawTime)
+	defer cancel()
+	now, err := r.Target.State(soon)
 	if err == nil && now == r.filled {
-		err = r.Target.SetState(ctx, r.filled, r.filling)
+		err = r.Target.SetState(soon, r.filled, r.filling)
 	}
 	switch {
 	case err != nil:
@@ -147,6 +151,7 @@ func (r *run) thaw(ctx, limited context.Context, cause error) error {
 
 const (
 	settlePause     = 50 * time.Millisecond
+	thawTime        = time.Second
 	defaultPatience = 30 * time.Second
 )
 
