@@ -318,8 +318,11 @@ func TestRestoreCut(t *testing.T) {
 	}
 	rnd := rand.New(rand.NewPCG(2, 0))
 	mem := vfs.NewCrashableMem()
+	var mu sync.Mutex // Pebble cleans up on its own time
 	var lefts []*vfs.MemFS
 	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			kept := vfs.CrashCloneCfg{}
 			if len(lefts)%2 == 0 {
@@ -332,6 +335,8 @@ func TestRestoreCut(t *testing.T) {
 	if _, err := pebblestore.Restore(t.Context(), pebblestore.Config{Dir: folder, FS: fs}, bytes.NewReader(backup), nil); err != nil {
 		t.Fatal(err)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	lefts = append(lefts, mem.CrashClone(vfs.CrashCloneCfg{}))
 	whole := 0
 	for n, left := range lefts {
