@@ -24,7 +24,8 @@ func (*migrateStoreCmd) Help() string {
 	return `Moves the store of a running server to a database, or back. The server serves
 all the time: everything is copied and compared, what is written meanwhile is
 copied again, and at the end writes are refused (503 with Retry-After) for a
-moment, 5 seconds at most, until the server goes on with the new store. Keys,
+moment, about 5 seconds at most in each of five tries at most, until the server
+goes on with the new store. Keys,
 tokens, sync counts, sequence numbers and checkpoints stay what they were.
 
 Afterwards start servers with --store, or without it after a move back; the old
@@ -118,7 +119,7 @@ func progress(m *api.Move) string {
 
 func outcomeOf(w io.Writer, m *api.Move) error {
 	if m.State != api.MoveDone {
-		return fmt.Errorf("the store was not moved, the server goes on with %s: %s", m.From, m.Error)
+		return fmt.Errorf("%s was not moved: %s", m.From, m.Error)
 	}
 	if m.From == m.To {
 		_, err := fmt.Fprintf(w, "nothing to do: the server's store is %s\n", m.To)

