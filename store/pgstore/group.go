@@ -23,15 +23,17 @@ type grouper[C any] struct {
 
 // waiting is a call and where its answer goes.
 type waiting[C any] struct {
-	call C
-	ctx  context.Context
-	done chan error
+	call  C
+	ctx   context.Context
+	since time.Time
+	done  chan error
 }
 
 const (
 	maxWaiting   = 4096            // calls in a queue; more are refused
 	maxGroup     = 128             // calls in a group
-	groupTimeout = 5 * time.Second // a call may wait for one group before its own
+	groupTimeout = 5 * time.Second
+	patience     = 5 * time.Second // a call that has waited longer is refused, so that an answer comes
 )
 
 func newGrouper[C any]() *grouper[C] {
@@ -41,7 +43,7 @@ func newGrouper[C any]() *grouper[C] {
 // do waits for a call's answer, even if ctx is done before: the call points
 // into the request, which must not be reused while a worker reads it.
 func (g *grouper[C]) do(ctx context.Context, s *Store, op string, call C) error {
-	w := &waiting[C]{call: call, ctx: ctx, done: make(chan error, 1)}
+	w := &waiting[C]{call: call, ctx: ctx, since: time.Now(), done: make(chan error, 1)}
 	if err := g.put(s, op, w); err != nil {
 		return err
 	}
@@ -64,7 +66,7 @@ func (g *grouper[C]) put(s *Store, op string, w *waiting[C]) error {
 
 // work serves groups until the queue is closed and empty. serve gives back what
 // is to go with the next group.
-func (g *grouper[C]) work(serve func(context.Context, []*waiting[C]) (rest []*waiting[C])) {
+func (g *grouper[C]) work(op string, serve func(context.Context, []*waiting[C]) (rest []*waiting[C])) {
 	var group []*waiting[C]
 	for {
 		if len(group) == 0 {
@@ -82,11 +84,28 @@ func (g *grouper[C]) work(serve func(context.Context, []*waiting[C]) (rest []*wa
 			default: // another worker took it
 			}
 		}
+		if group = g.refuseLate(op, group); len(group) == 0 {
+			continue
+		}
 		// The group outlives each of its requests.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(group[0].ctx), groupTimeout)
 		group = serve(ctx, group)
 		cancel()
 	}
+}
+
+// refuseLate answers the calls of a group that have waited too long, and gives
+// the others.
+func (g *grouper[C]) refuseLate(op string, group []*waiting[C]) []*waiting[C] {
+	var inTime []*waiting[C]
+	for _, w := range group {
+		if time.Since(w.since) <= patience {
+			inTime = append(inTime, w)
+		} else {
+			w.done <- tributary.Errorf(tributary.Unavailable, op, "The database answers too slowly")
+		}
+	}
+	return inTime
 }
 
 // turn waits for the next group's turn. While the gap is 0 it is at once.

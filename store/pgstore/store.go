@@ -205,12 +205,12 @@ func (s *Store) start(ctx context.Context) {
 	s.heads.most = s.cfg.HeadCacheSize
 	s.reads = newGrouper[viewCall]()
 	for range readers {
-		s.working.Go(func() { s.reads.work(s.viewAll) })
+		s.working.Go(func() { s.reads.work("view", s.viewAll) })
 	}
 	for range s.cfg.Groups {
 		g := newGrouper[commitCall]()
 		s.commits = append(s.commits, g)
-		s.working.Go(func() { g.work(s.commitAll) })
+		s.working.Go(func() { g.work("commit", s.commitAll) })
 	}
 	s.ends.init()
 	// The store lives until Close, not as long as the call that opened it.
