@@ -9,12 +9,6 @@ type IdentityID string
 // CheckIdentityID tells whether id has the form that the service model demands.
 func CheckIdentityID(id IdentityID) error { return checkID("identityId", string(id)) }
 
-// Login is a user of a login provider, as an identity is linked to it.
-type Login struct {
-	Provider string // such as accounts.google.com
-	User     string // the provider's own name of the user
-}
-
 // Identity is one user of one pool. Its data is in its datasets.
 type Identity struct {
 	ID   IdentityID

@@ -85,9 +85,13 @@ type Pool struct {
 	LoginProviders       map[string]string // provider name to app id
 	DeveloperProvider    string
 	OpenIDProviders      []string // ARNs
-	SAMLProviders        []string // ARNs
-	CognitoProviders     []CognitoProvider
-	Tags                 map[string]string
+	// OpenIDClients are the audiences that a provider's tokens may have, by its ARN.
+	OpenIDClients    map[string][]string
+	SAMLProviders    []string // ARNs
+	CognitoProviders []CognitoProvider
+	Tags             map[string]string
+	Roles            Roles
+	PrincipalTags    map[string]TagMap // by provider
 
 	Stream  StreamConfig
 	Push    PushConfig
@@ -103,7 +107,11 @@ func (p *Pool) Clone() Pool {
 	out.LoginProviders, out.Tags = maps.Clone(p.LoginProviders), maps.Clone(p.Tags)
 	out.OpenIDProviders, out.SAMLProviders = slices.Clone(p.OpenIDProviders), slices.Clone(p.SAMLProviders)
 	out.CognitoProviders, out.Push.ApplicationARNs = slices.Clone(p.CognitoProviders), slices.Clone(p.Push.ApplicationARNs)
-	out.AllowClassicFlow = cloneBool(p.AllowClassicFlow)
+	out.AllowClassicFlow, out.OpenIDClients = cloneBool(p.AllowClassicFlow), maps.Clone(p.OpenIDClients)
+	for arn, clients := range out.OpenIDClients {
+		out.OpenIDClients[arn] = slices.Clone(clients)
+	}
+	out.Roles, out.PrincipalTags = p.Roles.clone(), cloneTagMaps(p.PrincipalTags)
 	for i := range out.CognitoProviders {
 		c := &out.CognitoProviders[i]
 		c.ServerSideTokenCheck = cloneBool(c.ServerSideTokenCheck)

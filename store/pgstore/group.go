@@ -30,8 +30,8 @@ type waiting[C any] struct {
 }
 
 const (
-	maxWaiting   = 4096            // calls in a queue; more are refused
-	maxGroup     = 128             // calls in a group
+	maxWaiting   = 4096 // calls in a queue; more are refused
+	maxGroup     = 128  // calls in a group
 	groupTimeout = 5 * time.Second
 	patience     = 5 * time.Second // a call that has waited longer is refused, so that an answer comes
 )

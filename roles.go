@@ -1,0 +1,202 @@
+package tributary
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Roles are the IAM roles that a pool's identities get.
+type Roles struct {
+	Authenticated   string // ARNs; "" if none was ever set
+	Unauthenticated string
+	// Mappings choose another role for the users of a provider, by the name that
+	// AWS gives it there: that of its logins, for a user pool with ":" and the
+	// client's id.
+	Mappings map[string]RoleMapping
+	// Policies are the roles' IAM policies, by ARN. A role without one allows
+	// all that an identity may do at all.
+	Policies map[string]string
+}
+
+// RoleMapping chooses a role by what a login's token says.
+type RoleMapping struct {
+	Rules []RoleRule // nil: the token names the role itself
+	// DenyAmbiguous refuses a login for which no role is found; else it gets the
+	// authenticated role.
+	DenyAmbiguous bool
+}
+
+// RoleRule gives a role to whom its claim matches.
+type RoleRule struct {
+	Claim, Match, Value, RoleARN string
+}
+
+// How a rule compares a claim with its value.
+const (
+	MatchEquals     = "Equals"
+	MatchContains   = "Contains"
+	MatchStartsWith = "StartsWith"
+	MatchNotEqual   = "NotEqual"
+)
+
+// TagMap is which claims of a provider's tokens become principal tags.
+type TagMap struct {
+	UseDefaults bool
+	Tags        map[string]string // tag to claim
+}
+
+func (r *Roles) clone() Roles {
+	out := *r
+	out.Mappings, out.Policies = maps.Clone(r.Mappings), maps.Clone(r.Policies)
+	for name, m := range out.Mappings {
+		m.Rules = slices.Clone(m.Rules)
+		out.Mappings[name] = m
+	}
+	return out
+}
+
+// matches tells whether the rule gives its role to a user with such claims. A
+// claim that the token lacks matches nothing.
+func (r *RoleRule) matches(claims map[string]any) bool {
+	have := claimTexts(claims[r.Claim])
+	if len(have) == 0 {
+		return false
+	}
+	any := func(f func(string) bool) bool { return slices.ContainsFunc(have, f) }
+	switch r.Match {
+	case MatchEquals:
+		return any(func(s string) bool { return s == r.Value })
+	case MatchContains:
+		return any(func(s string) bool { return strings.Contains(s, r.Value) })
+	case MatchStartsWith:
+		return any(func(s string) bool { return strings.HasPrefix(s, r.Value) })
+	case MatchNotEqual:
+		return !any(func(s string) bool { return s == r.Value })
+	}
+	return false
+}
+
+// The claims of a user pool's token that name roles.
+const (
+	rolesClaim     = "cognito:roles"
+	preferredClaim = "cognito:preferred_role"
+)
+
+// pick gives the role that the mapping chooses, "" if it finds none. custom is
+// the role that the caller asks for, "" if it asks for none.
+func (m *RoleMapping) pick(claims map[string]any, custom string) string {
+	if m.Rules != nil {
+		for i := range m.Rules {
+			if r := &m.Rules[i]; r.matches(claims) && (custom == "" || custom == r.RoleARN) {
+				return r.RoleARN
+			}
+		}
+		return ""
+	}
+	roles := claimTexts(claims[rolesClaim])
+	preferred, _ := claims[preferredClaim].(string)
+	switch {
+	case custom != "" && (slices.Contains(roles, custom) || custom == preferred):
+		return custom
+	case custom != "":
+		return ""
+	case preferred != "":
+		return preferred
+	case len(roles) == 1:
+		return roles[0]
+	}
+	return ""
+}
+
+// Role chooses the role of an identity that comes with these logins. custom is
+// the role that it asks for, "" if it asks for none. The role is "" if the
+// pool has none.
+//
+// Errors: Denied if no role may be given.
+func (p *Pool) Role(logins []VerifiedLogin, custom string) (string, error) {
+	const op = "choose role"
+	if len(logins) == 0 {
+		if custom != "" {
+			return "", Errorf(Denied, op, "CustomRoleArn is for authenticated identities only")
+		}
+		return p.Roles.Unauthenticated, nil
+	}
+	denied := false
+	for i := range logins {
+		m, ok := p.Roles.mapping(&logins[i])
+		if !ok {
+			continue
+		}
+		if role := m.pick(logins[i].Claims, custom); role != "" {
+			return role, nil
+		}
+		denied = denied || m.DenyAmbiguous
+	}
+	if denied || custom != "" && custom != p.Roles.Authenticated {
+		return "", Errorf(Denied, op, "Invalid identity pool configuration. Check assigned IAM roles for this pool.")
+	}
+	return p.Roles.Authenticated, nil
+}
+
+// mapping finds a login's mapping. A user pool's is named with its client's id,
+// which is the token's audience.
+func (r *Roles) mapping(l *VerifiedLogin) (RoleMapping, bool) {
+	if m, ok := r.Mappings[l.Provider]; ok {
+		return m, true
+	}
+	for _, client := range claimTexts(l.Claims["aud"]) {
+		if m, ok := r.Mappings[l.Provider+":"+client]; ok {
+			return m, true
+		}
+	}
+	return RoleMapping{}, false
+}
+
+// claimTexts gives a claim's value or values as texts, none if it has none.
+func claimTexts(v any) []string {
+	switch v := v.(type) {
+	case string:
+		return []string{v}
+	case bool:
+		return []string{map[bool]string{true: "true", false: "false"}[v]}
+	case []any:
+		var out []string
+		for _, e := range v {
+			if s, ok := e.(string); ok {
+				out = append(out, s)
+			}
+		}
+		return out
+	case []string:
+		return v
+	}
+	return nil
+}
+
+// defaultTags is what UseDefaults maps: the user and the audience.
+var defaultTags = map[string]string{"username": "sub", "client": "aud"}
+
+// Apply gives the principal tags of a user with such claims.
+func (m *TagMap) Apply(claims map[string]any) map[string]string {
+	from := m.Tags
+	if m.UseDefaults {
+		from = defaultTags
+	}
+	out := map[string]string{}
+	for tag, claim := range from {
+		if have := claimTexts(claims[claim]); len(have) > 0 {
+			out[tag] = have[0]
+		}
+	}
+	return out
+}
+
+func cloneTagMaps(in map[string]TagMap) map[string]TagMap {
+	out := maps.Clone(in)
+	for name, m := range out {
+		m.Tags = maps.Clone(m.Tags)
+		out[name] = m
+	}
+	return out
+}
