@@ -143,6 +143,23 @@ func (v *View) Delete(w Writer) *Change {
 	return c
 }
 
+// Adopt computes the dataset in v, which was never written, as a copy of the
+// live records of another identity's, which is merged into this one. Limits do
+// not hold it up.
+func (v *View) Adopt(from *Dataset, live []Record, origin IdentityID, w Writer) *Change {
+	c := v.begin(w, Replace)
+	next := &c.Next
+	next.Exists, next.Created, next.Origin = true, from.Created, origin
+	c.Records = make([]Record, len(live))
+	for i := range live {
+		c.Records[i] = live[i]
+		c.Records[i].SyncCount = c.SyncCount
+		next.count(&c.Records[i], +1)
+	}
+	c.PoolBytes = next.Bytes
+	return c
+}
+
 func (v *View) begin(w Writer, op Op) *Change {
 	c := &Change{
 		ID: w.ID, Key: v.Dataset.Key, Op: op, SyncCount: v.Dataset.SyncCount + 1, By: w.By,

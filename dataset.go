@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // DatasetName names a dataset of an identity.
@@ -14,12 +15,24 @@ const maxDatasetNameLength = 128
 // CheckDatasetName tells whether a client may write a dataset of this name.
 func CheckDatasetName(name DatasetName) error {
 	valid := func(c byte) bool { return isWord(c) || c == '.' || c == ':' || c == '-' }
-	if len(name) > maxDatasetNameLength || !consists(string(name), valid) {
+	if len(name.own()) > maxDatasetNameLength || !consists(string(name), valid) {
 		return Errorf(Invalid, "check datasetName",
 			"1 validation error detected: Value '%s' at 'datasetName' failed to satisfy constraint: Member must have length between 1 and %d and satisfy regular expression pattern: %s",
 			clip(string(name)), maxDatasetNameLength, "[a-zA-Z0-9_.:-]+")
 	}
 	return nil
+}
+
+// own is the name without the identities that merges added to it.
+func (n DatasetName) own() DatasetName {
+	for {
+		// An id holds one colon and no dot, and its region is before the colon.
+		dot := strings.LastIndexByte(string(n), '.')
+		if dot < 1 || len(n) <= maxDatasetNameLength || CheckIdentityID(IdentityID(n[dot+1:])) != nil {
+			return n
+		}
+		n = n[:dot]
+	}
 }
 
 // DatasetKey names one dataset in the world.
@@ -51,6 +64,10 @@ type Dataset struct {
 	Version       // of the last change
 	Marker  int64 // of the last deletion; 0: never deleted
 	Floor   int64 // tombstones up to this sync count have been forgotten
+
+	// Origin is the identity that the dataset came from by a merge; "" if it is
+	// the identity's own. It stays for ever, deletions included.
+	Origin IdentityID
 
 	Created        Millis
 	LastModified   Millis

@@ -11,21 +11,24 @@ type Kind uint8
 
 // The kinds of error.
 const (
-	Internal    Kind = iota // a fault of ours; the cause is in the log
-	Invalid                 // the request is wrong and will always be
-	NotFound                // what it names does not exist
-	Exists                  // what it would create exists
-	Stale                   // it was computed from a state that has moved: read again
-	Denied                  // the caller may not do this
-	Limit                   // a limit of the pool or the server would be exceeded
-	Throttled               // the caller is too fast
-	Busy                    // contention: the same request may succeed later
-	Trigger                 // the sync trigger failed
-	Unavailable             // the store cannot answer now
+	Internal      Kind = iota // a fault of ours; the cause is in the log
+	Invalid                   // the request is wrong and will always be
+	NotFound                  // what it names does not exist
+	Exists                    // what it would create exists
+	Stale                     // it was computed from a state that has moved: read again
+	Denied                    // the caller may not do this
+	Limit                     // a limit of the pool or the server would be exceeded
+	Throttled                 // the caller is too fast
+	Busy                      // contention: the same request may succeed later
+	Trigger                   // the sync trigger failed
+	Unavailable               // the store cannot answer now
+	Taken                     // a developer's user is linked to another identity
+	Misconfigured             // the pool's settings do not allow it
+	Forbidden                 // a policy does not allow it
 )
 
 var kindNames = [...]string{"internal", "invalid", "not found", "exists", "stale", "denied",
-	"limit", "throttled", "busy", "trigger", "unavailable"}
+	"limit", "throttled", "busy", "trigger", "unavailable", "taken", "misconfigured", "forbidden"}
 
 // Kinds lists every Kind, for tests that walk the fronts' tables.
 func Kinds() []Kind {

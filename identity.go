@@ -18,6 +18,15 @@ type Identity struct {
 	Revision int64
 	Logins   []Login // none: a guest
 	Disabled bool    // merged into another identity, or deleted
+	// MergedInto is the identity that took over the logins and the datasets; ""
+	// if there is none.
+	MergedInto IdentityID
+	// Unfinished says that there is still work to be done for a disabled
+	// identity: its datasets go to MergedInto, or if that is "", they go, and
+	// the identity with them.
+	Unfinished bool
+	// Merged says that others were merged into this identity.
+	Merged   bool
 	Created  Millis
 	Modified Millis // of the identity itself, not of its data
 
@@ -25,6 +34,9 @@ type Identity struct {
 	Datasets int64 // that exist
 	Usage    Usage
 }
+
+// Deleted tells whether the identity is refused to all, and goes with its data.
+func (i *Identity) Deleted() bool { return i.Unfinished && i.MergedInto == "" }
 
 // Clone copies an identity, so that nothing is shared.
 func (i *Identity) Clone() Identity {

@@ -113,12 +113,16 @@ func (m *RoleMapping) pick(claims map[string]any, custom string) string {
 // the role that it asks for, "" if it asks for none. The role is "" if the
 // pool has none.
 //
-// Errors: Denied if no role may be given.
+// Errors: Denied if no role may be given; Misconfigured if the pool has roles,
+// but not this one.
 func (p *Pool) Role(logins []VerifiedLogin, custom string) (string, error) {
 	const op = "choose role"
 	if len(logins) == 0 {
 		if custom != "" {
 			return "", Errorf(Denied, op, "CustomRoleArn is for authenticated identities only")
+		}
+		if p.Roles.Unauthenticated == "" && p.Roles.Authenticated != "" {
+			return "", Errorf(Misconfigured, op, "Invalid identity pool configuration. Check assigned IAM roles for this pool.")
 		}
 		return p.Roles.Unauthenticated, nil
 	}
@@ -133,8 +137,13 @@ func (p *Pool) Role(logins []VerifiedLogin, custom string) (string, error) {
 		}
 		denied = denied || m.DenyAmbiguous
 	}
-	if denied || custom != "" && custom != p.Roles.Authenticated {
-		return "", Errorf(Denied, op, "Invalid identity pool configuration. Check assigned IAM roles for this pool.")
+	switch {
+	case custom != "" && custom != p.Roles.Authenticated:
+		return "", Errorf(Denied, op, "The role %s may not be assumed with these logins.", clip(custom))
+	case denied:
+		return "", Errorf(Denied, op, "No role of this identity pool matches these logins.")
+	case p.Roles.Authenticated == "" && p.Roles.Unauthenticated != "":
+		return "", Errorf(Misconfigured, op, "Invalid identity pool configuration. Check assigned IAM roles for this pool.")
 	}
 	return p.Roles.Authenticated, nil
 }

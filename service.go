@@ -18,7 +18,9 @@ import (
 type Service struct {
 	Store  Store
 	Sealer *Sealer
-	Region string // of pools created without one; "" is us-east-1
+	Logins Logins       // nil: no provider is taken
+	Tokens OpenIDTokens // nil: no OpenID tokens are issued
+	Region string       // of pools created without one; "" is us-east-1
 	// Account is the developers' account: 12 digits.
 	Account string
 	// StrictSyncCount answers AWS's 400 to a LastSyncCount above the dataset's,
@@ -68,6 +70,7 @@ type Listing struct {
 	Exists           bool
 	DeletedMeanwhile bool // deleted, perhaps made again, since LastSyncCount
 	SessionToken     string
+	MergedNames      []string // datasets of that name of identities that were merged into this one
 }
 
 // ListRecords lists what has changed in a dataset, and begins a sync session.
@@ -113,6 +116,11 @@ func (s *Service) list(ctx context.Context, op string, k DatasetKey, q ListQuery
 		return Listing{}, err
 	}
 	out := Listing{SyncCount: pg.pinned, LastModifiedBy: head.LastModifiedBy, Exists: head.Exists, DeletedMeanwhile: pg.told, SessionToken: s.newSession(k, pg.since)}
+	if v.Identity.Merged {
+		if out.MergedNames, err = s.mergedNames(ctx, k); err != nil {
+			return Listing{}, err
+		}
+	}
 	if head.Exists && pg.after.SyncCount < pg.pinned || pg.after.Key != "" {
 		err = s.fill(ctx, &out, k, pg, q.MaxResults)
 	}
@@ -146,10 +154,17 @@ func (s *Service) view(ctx context.Context, op string, k DatasetKey, keys []stri
 	if v.Pool.Deleted {
 		return v, Errorf(NotFound, op, "IdentityPool '%s' not found.", k.Pool)
 	}
+	if v.Identity.Deleted() {
+		return v, noIdentity(op, k.Identity)
+	}
 	if v.Identity.Disabled {
 		return v, Errorf(Denied, op, "Identity '%s' is disabled.", k.Identity)
 	}
 	return v, nil
+}
+
+func noIdentity(op string, id IdentityID) error {
+	return Errorf(NotFound, op, "Identity '%s' not found.", id)
 }
 
 // firstPage decides what a listing shows to a client that has seen a count. A
@@ -237,6 +252,9 @@ func (s *Service) UpdateRecords(ctx context.Context, p Principal, k DatasetKey, 
 		}
 		if len(u.Patches) == 0 {
 			return nil, nil
+		}
+		if n := len(k.Dataset); n > maxDatasetNameLength && !v.Dataset.Exists { // only merges make such names
+			return nil, Errorf(Limit, op, "The name of a new dataset has %d characters, the limit is %d", n, maxDatasetNameLength)
 		}
 		c, err := v.Apply(u.Patches, s.writer(p, u.DeviceID))
 		if KindOf(err) == Stale {

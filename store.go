@@ -19,6 +19,7 @@ import "context"
 type Store interface {
 	Pools
 	Identities
+	Unfinished
 	Datasets
 	Streams
 	Log
@@ -56,13 +57,21 @@ type Identities interface {
 	Identities(ctx context.Context, pool PoolID, after IdentityID, limit int) ([]Identity, error)
 	// FindLogin tells which identity of the pool a login is linked to. NotFound.
 	FindLogin(ctx context.Context, pool PoolID, login Login) (IdentityID, error)
-	// PutIdentity writes an identity and links its logins. Stale; Exists if one
-	// of the logins is linked to another identity of the pool; NotFound if the
+	// PutIdentity writes an identity and links its logins, or several, each once,
+	// in one atomic step: a login may go from one to another. Stale; Exists if
+	// one of the logins is linked to another identity of the pool; NotFound if a
 	// pool is not there.
-	PutIdentity(ctx context.Context, i Identity) error
+	PutIdentity(ctx context.Context, all ...Identity) error
 	// DeleteIdentity forgets an identity and the markers of its datasets.
 	// NotFound; Exists while it has datasets.
 	DeleteIdentity(ctx context.Context, id IdentityID) error
+}
+
+// Unfinished finds the identities whose merge or deletion is still under way.
+type Unfinished interface {
+	// UnfinishedIdentities lists up to limit unfinished identities above after,
+	// in the order of their ids' bytes.
+	UnfinishedIdentities(ctx context.Context, after IdentityID, limit int) ([]Identity, error)
 }
 
 // Datasets keeps the datasets. Commit is the only way to write one.

@@ -235,7 +235,7 @@ func TestKindsHaveNames(t *testing.T) {
 		names = append(names, k.String())
 	}
 	want(t, "the first kind", tributary.Kinds()[0], tributary.Internal)
-	want(t, "the last kind", tributary.Kinds()[len(names)-1], tributary.Unavailable)
+	want(t, "the last kind", tributary.Kinds()[len(names)-1], tributary.Forbidden)
 	if slices.Contains(names, "") || len(slices.Compact(slices.Sorted(slices.Values(names)))) != len(names) {
 		t.Errorf("the kinds are named %q", names)
 	}

@@ -58,13 +58,15 @@ func (s *Service) wakeSweep() {
 	}
 }
 
-// Sweep empties the deleted pools. Their datasets go by Changes, so that
+// Sweep finishes merges and deletions of identities that were not finished by
+// who began them, and empties the deleted pools. Their datasets go by Changes, so that
 // stream and warehouse hear of it. A pool that cannot be emptied does not keep
 // the others.
 func (s *Service) Sweep(ctx context.Context) error {
-	pools, err := s.Store.Pools(ctx, "", 1<<30)
-	if err != nil {
-		return err
+	err := s.sweepIdentities(ctx)
+	pools, listed := s.Store.Pools(ctx, "", 1<<30)
+	if listed != nil {
+		return errors.Join(err, listed)
 	}
 	for _, pool := range pools {
 		if !pool.Deleted {
@@ -81,6 +83,23 @@ func (s *Service) Sweep(ctx context.Context) error {
 	return err
 }
 
+// sweepIdentities finishes what was begun with identities. One that cannot be
+// finished does not keep the others.
+func (s *Service) sweepIdentities(ctx context.Context) error {
+	const batch = 100
+	var failed error
+	for after := IdentityID(""); ctx.Err() == nil; {
+		list, err := s.Store.UnfinishedIdentities(ctx, after, batch)
+		if err != nil || len(list) == 0 {
+			return errors.Join(failed, err)
+		}
+		for _, i := range list {
+			failed, after = errors.Join(failed, s.finish(ctx, i)), i.ID
+		}
+	}
+	return failed
+}
+
 func (s *Service) empty(ctx context.Context, pool PoolID) error {
 	const batch = 100
 	for {
@@ -92,29 +111,12 @@ func (s *Service) empty(ctx context.Context, pool PoolID) error {
 			if ctx.Err() != nil {
 				return ctx.Err() // the next run goes on
 			}
-			if err := s.emptyIdentity(ctx, i); err != nil {
+			i.MergedInto = "" // whoever that is, it goes too
+			if err := s.finish(ctx, i); err != nil {
 				return err
 			}
 		}
 	}
-}
-
-func (s *Service) emptyIdentity(ctx context.Context, i Identity) error {
-	for range commitTries {
-		list, err := s.Store.Datasets(ctx, i.ID, "", 1<<30)
-		if err != nil {
-			return err
-		}
-		for _, d := range list {
-			if err := s.remove(ctx, d.Key); err != nil && KindOf(err) != Stale {
-				return err
-			}
-		}
-		if err = s.Store.DeleteIdentity(ctx, i.ID); err == nil || KindOf(err) != Exists {
-			return err
-		}
-	}
-	return busy("delete identity")
 }
 
 func (s *Service) remove(ctx context.Context, k DatasetKey) error {

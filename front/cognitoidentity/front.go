@@ -78,17 +78,20 @@ func (f *front) operations() []op {
 // faults is what each Kind is called on this wire. All but faults of ours are
 // answered with status 400.
 var faults = [...]string{
-	tributary.Internal:    "InternalErrorException",
-	tributary.Invalid:     "InvalidParameterException",
-	tributary.NotFound:    "ResourceNotFoundException",
-	tributary.Exists:      "ResourceConflictException",
-	tributary.Stale:       "ConcurrentModificationException",
-	tributary.Denied:      "NotAuthorizedException",
-	tributary.Limit:       "LimitExceededException",
-	tributary.Throttled:   "TooManyRequestsException",
-	tributary.Busy:        "TooManyRequestsException",
-	tributary.Trigger:     "ExternalServiceException",
-	tributary.Unavailable: "ServiceUnavailableException",
+	tributary.Internal:      "InternalErrorException",
+	tributary.Invalid:       "InvalidParameterException",
+	tributary.NotFound:      "ResourceNotFoundException",
+	tributary.Exists:        "ResourceConflictException",
+	tributary.Stale:         "ConcurrentModificationException",
+	tributary.Denied:        "NotAuthorizedException",
+	tributary.Limit:         "LimitExceededException",
+	tributary.Throttled:     "TooManyRequestsException",
+	tributary.Busy:          "TooManyRequestsException",
+	tributary.Trigger:       "ExternalServiceException",
+	tributary.Unavailable:   "ServiceUnavailableException",
+	tributary.Taken:         "DeveloperUserAlreadyRegisteredException",
+	tributary.Misconfigured: "InvalidIdentityPoolConfigurationException",
+	tributary.Forbidden:     "AccessDeniedException",
 }
 
 func fault(_ string, err error) *awswire.Fault {

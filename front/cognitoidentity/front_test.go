@@ -185,17 +185,20 @@ func TestGuests(t *testing.T) {
 // TestFaults holds every Kind to its name and status on the wire.
 func TestFaults(t *testing.T) {
 	golden := map[tributary.Kind]awswire.Fault{
-		tributary.Internal:    {Code: "InternalErrorException", Status: 500, Message: "Internal error"},
-		tributary.Invalid:     {Code: "InvalidParameterException", Status: 400, Message: "text"},
-		tributary.NotFound:    {Code: "ResourceNotFoundException", Status: 400, Message: "text"},
-		tributary.Exists:      {Code: "ResourceConflictException", Status: 400, Message: "text"},
-		tributary.Stale:       {Code: "ConcurrentModificationException", Status: 400, Message: "text"},
-		tributary.Denied:      {Code: "NotAuthorizedException", Status: 400, Message: "text"},
-		tributary.Limit:       {Code: "LimitExceededException", Status: 400, Message: "text"},
-		tributary.Throttled:   {Code: "TooManyRequestsException", Status: 400, Message: "text"},
-		tributary.Busy:        {Code: "TooManyRequestsException", Status: 400, Message: "text"},
-		tributary.Trigger:     {Code: "ExternalServiceException", Status: 400, Message: "text"},
-		tributary.Unavailable: {Code: "ServiceUnavailableException", Status: 503, Message: "text"},
+		tributary.Internal:      {Code: "InternalErrorException", Status: 500, Message: "Internal error"},
+		tributary.Invalid:       {Code: "InvalidParameterException", Status: 400, Message: "text"},
+		tributary.NotFound:      {Code: "ResourceNotFoundException", Status: 400, Message: "text"},
+		tributary.Exists:        {Code: "ResourceConflictException", Status: 400, Message: "text"},
+		tributary.Stale:         {Code: "ConcurrentModificationException", Status: 400, Message: "text"},
+		tributary.Denied:        {Code: "NotAuthorizedException", Status: 400, Message: "text"},
+		tributary.Limit:         {Code: "LimitExceededException", Status: 400, Message: "text"},
+		tributary.Throttled:     {Code: "TooManyRequestsException", Status: 400, Message: "text"},
+		tributary.Busy:          {Code: "TooManyRequestsException", Status: 400, Message: "text"},
+		tributary.Trigger:       {Code: "ExternalServiceException", Status: 400, Message: "text"},
+		tributary.Unavailable:   {Code: "ServiceUnavailableException", Status: 503, Message: "text"},
+		tributary.Taken:         {Code: "DeveloperUserAlreadyRegisteredException", Status: 400, Message: "text"},
+		tributary.Misconfigured: {Code: "InvalidIdentityPoolConfigurationException", Status: 400, Message: "text"},
+		tributary.Forbidden:     {Code: "AccessDeniedException", Status: 400, Message: "text"},
 	}
 	for _, kind := range tributary.Kinds() {
 		if f := cognitoidentity.FaultOf(tributary.Errorf(kind, "test", "text")); *f != golden[kind] {

@@ -77,17 +77,20 @@ var faults = [...]struct {
 	code   string
 	status int
 }{
-	tributary.Internal:    {"InternalErrorException", http.StatusInternalServerError},
-	tributary.Invalid:     {"InvalidParameterException", http.StatusBadRequest},
-	tributary.NotFound:    {"ResourceNotFoundException", http.StatusNotFound},
-	tributary.Exists:      {"ResourceConflictException", http.StatusConflict},
-	tributary.Stale:       {"ResourceConflictException", http.StatusConflict},
-	tributary.Denied:      {"NotAuthorizedException", http.StatusForbidden},
-	tributary.Limit:       {"LimitExceededException", http.StatusBadRequest},
-	tributary.Throttled:   {"TooManyRequestsException", http.StatusTooManyRequests},
-	tributary.Busy:        {"TooManyRequestsException", http.StatusTooManyRequests},
-	tributary.Trigger:     {"InvalidLambdaFunctionOutputException", http.StatusBadRequest},
-	tributary.Unavailable: {"ServiceUnavailableException", http.StatusServiceUnavailable},
+	tributary.Internal:      {"InternalErrorException", http.StatusInternalServerError},
+	tributary.Invalid:       {"InvalidParameterException", http.StatusBadRequest},
+	tributary.NotFound:      {"ResourceNotFoundException", http.StatusNotFound},
+	tributary.Exists:        {"ResourceConflictException", http.StatusConflict},
+	tributary.Stale:         {"ResourceConflictException", http.StatusConflict},
+	tributary.Denied:        {"NotAuthorizedException", http.StatusForbidden},
+	tributary.Limit:         {"LimitExceededException", http.StatusBadRequest},
+	tributary.Throttled:     {"TooManyRequestsException", http.StatusTooManyRequests},
+	tributary.Busy:          {"TooManyRequestsException", http.StatusTooManyRequests},
+	tributary.Trigger:       {"InvalidLambdaFunctionOutputException", http.StatusBadRequest},
+	tributary.Unavailable:   {"ServiceUnavailableException", http.StatusServiceUnavailable},
+	tributary.Taken:         {"ResourceConflictException", http.StatusConflict},
+	tributary.Misconfigured: {"InvalidConfigurationException", http.StatusBadRequest},
+	tributary.Forbidden:     {"AccessDeniedException", http.StatusForbidden},
 }
 
 func fault(operation string, err error) *awswire.Fault {

@@ -15,17 +15,20 @@ func developerOf(account string) tributary.Principal { return tributary.Principa
 // TestFaults holds every Kind to its name and status on the wire.
 func TestFaults(t *testing.T) {
 	golden := map[tributary.Kind]awswire.Fault{
-		tributary.Internal:    {Code: "InternalErrorException", Status: 500, Message: "Internal error"},
-		tributary.Invalid:     {Code: "InvalidParameterException", Status: 400, Message: "text"},
-		tributary.NotFound:    {Code: "ResourceNotFoundException", Status: 404, Message: "text"},
-		tributary.Exists:      {Code: "ResourceConflictException", Status: 409, Message: "text"},
-		tributary.Stale:       {Code: "ResourceConflictException", Status: 409, Message: "text"},
-		tributary.Denied:      {Code: "NotAuthorizedException", Status: 403, Message: "text"},
-		tributary.Limit:       {Code: "LimitExceededException", Status: 400, Message: "text"},
-		tributary.Throttled:   {Code: "TooManyRequestsException", Status: 429, Message: "text"},
-		tributary.Busy:        {Code: "TooManyRequestsException", Status: 429, Message: "text"},
-		tributary.Trigger:     {Code: "InvalidLambdaFunctionOutputException", Status: 400, Message: "text"},
-		tributary.Unavailable: {Code: "ServiceUnavailableException", Status: 503, Message: "text"},
+		tributary.Internal:      {Code: "InternalErrorException", Status: 500, Message: "Internal error"},
+		tributary.Invalid:       {Code: "InvalidParameterException", Status: 400, Message: "text"},
+		tributary.NotFound:      {Code: "ResourceNotFoundException", Status: 404, Message: "text"},
+		tributary.Exists:        {Code: "ResourceConflictException", Status: 409, Message: "text"},
+		tributary.Stale:         {Code: "ResourceConflictException", Status: 409, Message: "text"},
+		tributary.Denied:        {Code: "NotAuthorizedException", Status: 403, Message: "text"},
+		tributary.Limit:         {Code: "LimitExceededException", Status: 400, Message: "text"},
+		tributary.Throttled:     {Code: "TooManyRequestsException", Status: 429, Message: "text"},
+		tributary.Busy:          {Code: "TooManyRequestsException", Status: 429, Message: "text"},
+		tributary.Trigger:       {Code: "InvalidLambdaFunctionOutputException", Status: 400, Message: "text"},
+		tributary.Unavailable:   {Code: "ServiceUnavailableException", Status: 503, Message: "text"},
+		tributary.Taken:         {Code: "ResourceConflictException", Status: 409, Message: "text"},
+		tributary.Misconfigured: {Code: "InvalidConfigurationException", Status: 400, Message: "text"},
+		tributary.Forbidden:     {Code: "AccessDeniedException", Status: 403, Message: "text"},
 	}
 	for _, kind := range tributary.Kinds() {
 		for _, operation := range []string{"UpdateRecords", "SetIdentityPoolConfiguration"} {

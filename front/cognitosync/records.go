@@ -116,13 +116,25 @@ func (o *listRecordsOut) AppendJSON(b []byte) []byte {
 	b = strconv.AppendInt(b, o.SyncCount, 10)
 	b = append(b, `,"LastModifiedBy":`...)
 	b = appendNullable(b, o.LastModifiedBy)
-	b = append(b, `,"MergedDatasetNames":null,"DatasetExists":`...)
+	b = append(b, `,"MergedDatasetNames":`...)
+	b = appendNames(b, o.MergedNames)
+	b = append(b, `,"DatasetExists":`...)
 	b = strconv.AppendBool(b, o.Exists)
 	b = append(b, `,"DatasetDeletedAfterRequestedSyncCount":`...)
 	b = strconv.AppendBool(b, o.DeletedMeanwhile)
 	b = append(b, `,"SyncSessionToken":`...)
 	b = awswire.AppendString(b, o.SessionToken)
 	return append(b, '}')
+}
+
+func appendNames(b []byte, names []string) []byte {
+	if len(names) == 0 {
+		return append(b, "null"...)
+	}
+	for i, name := range names {
+		b = awswire.AppendString(append(b, "[,"[min(i, 1)]), name)
+	}
+	return append(b, ']')
 }
 
 func appendRecords(b []byte, records []tributary.Record) []byte {

@@ -18,13 +18,13 @@ type exception struct {
 // exceptionOf is the table from Kinds to Kinesis' exceptions.
 func exceptionOf(k tributary.Kind) exception {
 	switch k {
-	case tributary.Invalid:
+	case tributary.Invalid, tributary.Misconfigured:
 		return exception{"InvalidArgumentException", http.StatusBadRequest, "The request has an argument that is not valid."}
 	case tributary.NotFound:
 		return exception{"ResourceNotFoundException", http.StatusBadRequest, "The requested resource could not be found."}
-	case tributary.Exists, tributary.Stale:
+	case tributary.Exists, tributary.Stale, tributary.Taken:
 		return exception{"ResourceInUseException", http.StatusBadRequest, "The resource is in use. Try again."}
-	case tributary.Denied:
+	case tributary.Denied, tributary.Forbidden:
 		return exception{"AccessDeniedException", http.StatusBadRequest, "You do not have the permissions for this operation."}
 	case tributary.Limit:
 		return exception{"LimitExceededException", http.StatusBadRequest, "The request exceeds a limit."}

@@ -197,6 +197,7 @@ func DecodeRecord(value string) (tributary.Record, error) {
 const (
 	headExists = 1 << iota
 	headSplit
+	headOrigin
 )
 
 // Dataset is a dataset as engines keep it: its head, and all records in the
@@ -236,6 +237,9 @@ func AppendDataset(b []byte, d *Dataset) []byte {
 	if d.Split {
 		flags |= headSplit
 	}
+	if h.Origin != "" {
+		flags |= headOrigin
+	}
 	b = append(b, flags)
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.Change))
 	for _, v := range []int64{h.SyncCount, h.Marker, h.Floor, int64(h.LastModified), int64(h.LastModified - h.Created), h.Records, h.Tombstones, h.TombstoneBytes, h.Bytes} {
@@ -244,6 +248,9 @@ func AppendDataset(b []byte, d *Dataset) []byte {
 	b = appendAuthor(b, h.LastModifiedBy, h.Key.Identity)
 	if !d.Split {
 		b = appendRecords(b, d.Records, d.stamp())
+	}
+	if h.Origin != "" { // at the end, where programs that do not know it do not look
+		b = AppendText(b, string(h.Origin))
 	}
 	return b
 }
@@ -263,6 +270,9 @@ func DecodeDataset(key tributary.DatasetKey, value string) (Dataset, error) {
 	h.LastModifiedBy = r.author(key.Identity)
 	if !d.Split {
 		d.Records = r.records(d.stamp())
+	}
+	if flags&headOrigin != 0 {
+		h.Origin = tributary.IdentityID(r.Text())
 	}
 	return d, r.Err
 }

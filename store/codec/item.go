@@ -21,13 +21,41 @@ type LinkedIdentity struct {
 	Links []tributary.IdentityID
 }
 
+const (
+	identityDisabled = 1 << iota
+	identityUnfinished
+	identityMerged
+	identityMergedInto
+)
+
+// AppendIdentityState writes what an identity is: disabled, merged, unfinished.
+func AppendIdentityState(b []byte, i *tributary.Identity) []byte {
+	flag := func(set bool, bit byte) byte {
+		if set {
+			return bit
+		}
+		return 0
+	}
+	b = append(b, flag(i.Disabled, identityDisabled)|flag(i.Unfinished, identityUnfinished)|
+		flag(i.Merged, identityMerged)|flag(i.MergedInto != "", identityMergedInto))
+	if i.MergedInto != "" {
+		b = AppendText(b, string(i.MergedInto))
+	}
+	return b
+}
+
+// IdentityState reads what AppendIdentityState wrote.
+func (r *Reader) IdentityState(i *tributary.Identity) {
+	flags := r.Byte()
+	i.Disabled, i.Unfinished, i.Merged = flags&identityDisabled != 0, flags&identityUnfinished != 0, flags&identityMerged != 0
+	if flags&identityMergedInto != 0 {
+		i.MergedInto = tributary.IdentityID(r.Text())
+	}
+}
+
 // AppendIdentity writes an identity without its id.
 func AppendIdentity(b []byte, i *LinkedIdentity) []byte {
-	var flags byte
-	if i.Disabled {
-		flags = 1
-	}
-	b = append(b, flags)
+	b = AppendIdentityState(b, &i.Identity)
 	b = AppendText(b, string(i.Pool))
 	for _, v := range []int64{i.Revision, int64(i.Created), int64(i.Modified), i.Datasets, i.Usage.Bytes, int64(i.Usage.LastModified)} {
 		b = binary.AppendVarint(b, v)
@@ -48,7 +76,7 @@ func AppendIdentity(b []byte, i *LinkedIdentity) []byte {
 func DecodeIdentity(id tributary.IdentityID, value string) (tributary.Identity, error) {
 	r := Reader{Rest: value}
 	i := tributary.Identity{ID: id}
-	i.Disabled = r.Byte() == 1
+	r.IdentityState(&i)
 	i.Pool = tributary.PoolID(r.Text())
 	i.Revision = r.Int()
 	i.Created, i.Modified = tributary.Millis(r.Int()), tributary.Millis(r.Int())

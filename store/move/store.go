@@ -113,17 +113,19 @@ func (s *Store) write(f func(Engine) error) error {
 	return f(g.store)
 }
 
-// noted does a write that touches an identity, and a dataset of it.
-func (s *Store) noted(n note, f func(Engine) error) error {
+// noted does a write that touches identities, and datasets of them.
+func (s *Store) noted(f func(Engine) error, notes ...note) error {
 	g, err := s.enter()
 	if err != nil {
 		return err
 	}
 	defer g.leave()
-	if g.journal != nil {
-		n.identity = tributary.IdentityID(strings.Clone(string(n.identity))) // it may point into a request
-		g.journal.begin(n)
-		defer g.journal.end(n)
+	for _, n := range notes {
+		if g.journal != nil {
+			n.identity = tributary.IdentityID(strings.Clone(string(n.identity))) // it may point into a request
+			g.journal.begin(n)
+			defer g.journal.end(n)
+		}
 	}
 	return f(g.store)
 }
@@ -234,13 +236,22 @@ func (s *Store) FindLogin(ctx context.Context, pool tributary.PoolID, l tributar
 }
 
 // PutIdentity implements tributary.Identities.
-func (s *Store) PutIdentity(ctx context.Context, i tributary.Identity) error {
-	return s.noted(note{identity: i.ID}, func(e Engine) error { return e.PutIdentity(ctx, i) })
+func (s *Store) PutIdentity(ctx context.Context, all ...tributary.Identity) error {
+	notes := make([]note, len(all))
+	for n := range all {
+		notes[n].identity = all[n].ID
+	}
+	return s.noted(func(e Engine) error { return e.PutIdentity(ctx, all...) }, notes...)
+}
+
+// UnfinishedIdentities implements tributary.Unfinished.
+func (s *Store) UnfinishedIdentities(ctx context.Context, after tributary.IdentityID, limit int) ([]tributary.Identity, error) {
+	return s.Engine().UnfinishedIdentities(ctx, after, limit)
 }
 
 // DeleteIdentity implements tributary.Identities.
 func (s *Store) DeleteIdentity(ctx context.Context, id tributary.IdentityID) error {
-	return s.noted(note{identity: id, all: true}, func(e Engine) error { return e.DeleteIdentity(ctx, id) })
+	return s.noted(func(e Engine) error { return e.DeleteIdentity(ctx, id) }, note{identity: id, all: true})
 }
 
 // View implements tributary.Datasets.

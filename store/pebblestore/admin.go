@@ -154,10 +154,14 @@ func (s *Store) Identity(ctx context.Context, id tributary.IdentityID) (tributar
 
 // Identities lists a pool's identities by id.
 func (s *Store) Identities(ctx context.Context, pool tributary.PoolID, above tributary.IdentityID, limit int) ([]tributary.Identity, error) {
+	return s.listIdentities(ctx, textKey(tableMember, string(pool), ""), above, limit)
+}
+
+// listIdentities lists the identities whose ids follow a prefix of a key.
+func (s *Store) listIdentities(ctx context.Context, prefix []byte, above tributary.IdentityID, limit int) ([]tributary.Identity, error) {
 	if err := s.alive(); err != nil {
 		return nil, err
 	}
-	prefix := textKey(tableMember, string(pool), "")
 	var ids []tributary.IdentityID
 	err := scanRange(s.db, append(append(prefix[:len(prefix):len(prefix)], above...), 0), after(prefix), func(key, _ []byte) error {
 		if len(ids) == limit {
@@ -202,71 +206,124 @@ func (s *Store) FindLogin(_ context.Context, pool tributary.PoolID, l tributary.
 	return tributary.IdentityID(id), internal("find login", err)
 }
 
-// PutIdentity writes an identity and its logins.
-func (s *Store) PutIdentity(_ context.Context, i tributary.Identity) error {
-	const op = "put identity"
+// PutIdentity writes identities and their logins.
+func (s *Store) PutIdentity(_ context.Context, all ...tributary.Identity) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	st := s.stripe(i.ID)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	have, err := s.identity(st, i.ID)
-	if err != nil {
-		return err
-	}
-	next := &identity{Identity: i}
-	next.Logins = slices.Clone(i.Logins)
-	next.Datasets, next.Usage = 0, tributary.Usage{}
-	var revision int64
-	var logins []tributary.Login
-	if have != nil {
-		revision, logins = have.Revision, have.Logins
-		next.Datasets, next.Usage, next.at, next.revision = have.Datasets, have.Usage, have.at, have.revision
-	}
-	if i.Revision != revision || have != nil && have.Pool != i.Pool {
-		return stale(op)
-	}
-	next.Revision++
+	defer s.lockStripes(all)()
 	s.routing.RLock()
 	defer s.routing.RUnlock()
-	if s.pools[i.Pool] == nil {
-		return noPool(i.Pool)
+	next, had := make([]*identity, len(all)), make([]*identity, len(all))
+	linked := false
+	for n := range all {
+		var err error
+		if next[n], had[n], err = s.nextIdentity(&all[n]); err != nil {
+			return err
+		}
+		linked = linked || len(next[n].Logins)+len(had[n].Logins) > 0
 	}
-	if len(logins)+len(i.Logins) > 0 { // guests do not wait for each other's fsync
+	if linked { // guests do not wait for each other's fsync
 		s.records.Lock()
 		defer s.records.Unlock()
 	}
-	b := s.db.NewBatch()
+	b := s.db.NewIndexedBatch()
 	defer b.Close()
-	if err := s.relink(b, &next.Identity, logins); err != nil {
+	if err := s.relink(b, next, had); err != nil {
 		return err
 	}
-	set(b, textKey(tableIdentity, string(i.ID)), appendIdentity(nil, next))
-	set(b, textKey(tableMember, string(i.Pool), string(i.ID)), nil)
+	for n, i := range next {
+		setIdentity(b, i)
+		if had[n].Unfinished && !i.Unfinished {
+			remove(b, textKey(tableOpen, string(i.ID)))
+		}
+	}
 	if err := s.write(b); err != nil {
 		return err
 	}
-	st.rememberIdentity(next)
+	for _, i := range next {
+		s.stripe(i.ID).rememberIdentity(i)
+	}
 	return nil
 }
 
-// relink links an identity's logins and unlinks those that it had.
-func (s *Store) relink(b *pebble.Batch, i *tributary.Identity, had []tributary.Login) error {
-	for _, l := range had {
-		remove(b, loginKey(i.Pool, l))
+// lockStripes locks the stripes of identities in their order, and gives what
+// unlocks them.
+func (s *Store) lockStripes(all []tributary.Identity) (unlock func()) {
+	var which []int
+	for i := range all {
+		which = append(which, stripeOf(all[i].ID))
 	}
-	for _, l := range i.Logins {
-		owner, err := s.get(loginKey(i.Pool, l))
-		if err != nil {
-			return internal("put identity", err)
+	slices.Sort(which)
+	which = slices.Compact(which)
+	for _, n := range which {
+		s.stripes[n].mu.Lock()
+	}
+	return func() {
+		for _, n := range which {
+			s.stripes[n].mu.Unlock()
 		}
-		if owner != "" && owner != string(i.ID) {
-			return tributary.Errorf(tributary.Exists, "put identity", "The login of %s is linked to another identity", l.Provider)
+	}
+}
+
+// nextIdentity gives an identity as it is to be stored, and as it is: empty if
+// it is new. Its stripe and the routing are locked.
+func (s *Store) nextIdentity(i *tributary.Identity) (next, had *identity, err error) {
+	had, err = s.identity(s.stripe(i.ID), i.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if had == nil {
+		had = &identity{Identity: tributary.Identity{Pool: i.Pool}}
+	}
+	if i.Revision != had.Revision || had.Pool != i.Pool {
+		return nil, nil, stale("put identity")
+	}
+	if s.pools[i.Pool] == nil {
+		return nil, nil, noPool(i.Pool)
+	}
+	next = &identity{Identity: i.Clone(), at: had.at, revision: had.revision}
+	next.Datasets, next.Usage = had.Datasets, had.Usage
+	next.Revision++
+	return next, had, nil
+}
+
+// setIdentity writes an identity and what leads to it, its logins aside.
+func setIdentity(b *pebble.Batch, i *identity) {
+	id := string(i.ID)
+	set(b, textKey(tableIdentity, id), appendIdentity(nil, i))
+	set(b, textKey(tableMember, string(i.Pool), id), nil)
+	if i.Unfinished {
+		set(b, textKey(tableOpen, id), nil)
+	}
+}
+
+// relink unlinks the logins that identities had, and links those that they have
+// now.
+func (s *Store) relink(b *pebble.Batch, next, had []*identity) error {
+	for _, i := range had {
+		for _, l := range i.Logins {
+			remove(b, loginKey(i.Pool, l))
 		}
-		set(b, loginKey(i.Pool, l), []byte(i.ID))
+	}
+	for _, i := range next {
+		for _, l := range i.Logins {
+			owner, err := getFrom(b, loginKey(i.Pool, l))
+			if err != nil {
+				return internal("put identity", err)
+			}
+			if owner != "" && owner != string(i.ID) {
+				return tributary.Errorf(tributary.Exists, "put identity", "The login of %s is linked to another identity", l.Provider)
+			}
+			set(b, loginKey(i.Pool, l), []byte(i.ID))
+		}
 	}
 	return nil
+}
+
+// UnfinishedIdentities lists the identities with work to be done.
+func (s *Store) UnfinishedIdentities(ctx context.Context, above tributary.IdentityID, limit int) ([]tributary.Identity, error) {
+	return s.listIdentities(ctx, []byte{tableOpen}, above, limit)
 }
 
 // DeleteIdentity forgets an identity without datasets.
@@ -299,6 +356,7 @@ func (s *Store) DeleteIdentity(_ context.Context, id tributary.IdentityID) error
 	}
 	remove(b, textKey(tableIdentity, string(id)))
 	remove(b, textKey(tableMember, string(who.Pool), string(id)))
+	remove(b, textKey(tableOpen, string(id)))
 	removeAll(b, textKey(tableHead, string(id), ""))
 	if err := s.write(b); err != nil {
 		return err

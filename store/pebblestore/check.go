@@ -132,7 +132,7 @@ func (c *checker) run(fs vfs.FS, dir string, opts *pebble.Options) (err error) {
 	c.pools, c.streams, c.shards = map[tributary.PoolID]*poolFacts{}, map[tributary.StreamID]*tributary.Stream{}, map[tributary.Shard]*shardFacts{}
 	for _, step := range []func() error{
 		c.checkLetters, c.checkMeta, c.checkRestores, c.checkStreams, c.checkPools, c.checkHorizons, c.checkLogs, c.checkEnds,
-		c.checkUsage, c.checkLeases, c.checkAccessKeys, c.checkSealingKeys, c.checkIdentities, c.checkMembers, c.checkLogins, c.checkFigures,
+		c.checkUsage, c.checkLeases, c.checkAccessKeys, c.checkSealingKeys, c.checkIdentities, c.checkMembers, c.checkOpen, c.checkLogins, c.checkFigures,
 	} {
 		err := step()
 		if c.ctx.Err() != nil {
@@ -223,7 +223,7 @@ func (c *checker) walk(table byte, f func(key []byte, value string) error) error
 }
 
 // layout is every table's letter.
-const layout = string(rune(tableMeta)) + string(rune(tablePool)) + string(rune(tableIdentity)) + string(rune(tableMember)) + string(rune(tableLogin)) +
+const layout = string(rune(tableMeta)) + string(rune(tablePool)) + string(rune(tableIdentity)) + string(rune(tableMember)) + string(rune(tableLogin)) + string(rune(tableOpen)) +
 	string(rune(tableHead)) + string(rune(tableRecord)) + string(rune(tableIndex)) + string(rune(tableStream)) + string(rune(tableLog)) +
 	string(rune(tableHorizon)) + string(rune(tableFolded)) + string(rune(tableUsage)) + string(rune(tableSessions)) + string(rune(tableLease)) +
 	string(rune(tableKey)) + string(rune(tableSealing)) + string(rune(tableRestored))

@@ -101,6 +101,11 @@ func (w *dataWalk) checkIdentity(key []byte, i *identity) error {
 	} else if !there {
 		w.fault(key, "it is not among the identities of pool %s", i.Pool)
 	}
+	if there, err := w.has(textKey(tableOpen, string(i.ID))); err != nil {
+		return err
+	} else if there != i.Unfinished {
+		w.fault(key, "it is unfinished: %t, and it is among those that are: %t", i.Unfinished, there)
+	}
 	for _, l := range i.Logins {
 		owner, err := getFrom(w.db, loginKey(i.Pool, l))
 		if err != nil {
@@ -245,6 +250,15 @@ func (c *checker) checkMembers() error {
 		if err == nil && string(i.Pool) != pool {
 			err = fmt.Errorf("the identity is of pool %s", i.Pool)
 		}
+		return err
+	})
+}
+
+// checkOpen wants an identity for each that is unfinished; whether it is was
+// asked with the identity.
+func (c *checker) checkOpen() error {
+	return c.walk(tableOpen, func(key []byte, _ string) error {
+		_, err := c.identityOf(tributary.IdentityID(key[1:]))
 		return err
 	})
 }

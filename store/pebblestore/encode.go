@@ -84,11 +84,7 @@ type identity struct {
 }
 
 func appendIdentity(b []byte, i *identity) []byte {
-	var flags byte
-	if i.Disabled {
-		flags = 1
-	}
-	b = append(b, flags)
+	b = codec.AppendIdentityState(b, &i.Identity)
 	b = codec.AppendText(b, string(i.Pool))
 	for _, v := range []int64{i.Revision, int64(i.Created), int64(i.Modified), i.Datasets, i.Usage.Bytes, int64(i.Usage.LastModified)} {
 		b = binary.AppendVarint(b, v)
@@ -105,7 +101,8 @@ func appendIdentity(b []byte, i *identity) []byte {
 func decodeIdentity(id tributary.IdentityID, value string) (*identity, error) {
 	r := codec.Reader{Rest: value}
 	i := &identity{}
-	i.ID, i.Disabled = id, r.Byte() == 1
+	i.ID = id
+	r.IdentityState(&i.Identity)
 	i.Pool = tributary.PoolID(r.Text())
 	i.Revision = r.Int()
 	i.Created, i.Modified = tributary.Millis(r.Int()), tributary.Millis(r.Int())

@@ -148,6 +148,7 @@ func (s *Store) unlink(b *pebble.Batch, id tributary.IdentityID) error {
 	}
 	remove(b, key)
 	remove(b, textKey(tableMember, string(have.Pool), string(id)))
+	remove(b, textKey(tableOpen, string(id)))
 	for _, l := range have.Logins {
 		owner, err := s.get(loginKey(have.Pool, l))
 		if err != nil {
@@ -171,8 +172,7 @@ func importIdentity(b *pebble.Batch, i *tributary.Item) error {
 	for _, l := range who.Logins {
 		set(b, loginKey(who.Pool, l), []byte(i.Key))
 	}
-	set(b, textKey(tableMember, string(who.Pool), i.Key), nil)
-	set(b, textKey(tableIdentity, i.Key), appendIdentity(nil, &identity{Identity: who}))
+	setIdentity(b, &identity{Identity: who})
 	return nil
 }
 

@@ -17,6 +17,7 @@ const (
 	tableIdentity = 'i' // identity → encoded identity with its usage
 	tableMember   = 'n' // pool 0 identity → nothing
 	tableLogin    = 'o' // pool 0 provider with its length, user → identity
+	tableOpen     = 'q' // identity with work to be done → nothing
 	tableHead     = 'd' // identity 0 dataset → head, with its records while small
 	tableRecord   = 'r' // identity 0 dataset 0 key → record, of a split dataset
 	tableIndex    = 'x' // identity 0 dataset 0 sync count, key → 1 if a tombstone, of a split dataset

@@ -1,7 +1,7 @@
 package pgstore
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"slices"
@@ -13,11 +13,11 @@ import (
 	"tributary/store/codec"
 )
 
-const identityFields = `pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified`
+const identityFields = `pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified`
 
 func scanIdentity(row pgx.Row, i *tributary.Identity) error {
 	var logins []byte
-	if err := row.Scan(&i.Pool, &i.Revision, &i.Disabled, &i.Created, &i.Modified, &logins, &i.Datasets, &i.Usage.Bytes, &i.Usage.LastModified); err != nil {
+	if err := row.Scan(&i.Pool, &i.Revision, &i.Disabled, &i.Created, &i.Modified, &logins, &i.Merged, &i.MergedInto, &i.Unfinished, &i.Datasets, &i.Usage.Bytes, &i.Usage.LastModified); err != nil {
 		return err
 	}
 	var err error
@@ -57,12 +57,15 @@ func (s *Store) Identity(ctx context.Context, id tributary.IdentityID) (tributar
 
 // Identities lists a pool's identities by id.
 func (s *Store) Identities(ctx context.Context, pool tributary.PoolID, after tributary.IdentityID, limit int) ([]tributary.Identity, error) {
+	return s.listIdentities(ctx, `pool_id = $1 AND identity_id > $2 ORDER BY identity_id LIMIT $3`, string(pool), above(string(after)), limit)
+}
+
+func (s *Store) listIdentities(ctx context.Context, where string, args ...any) ([]tributary.Identity, error) {
 	const op = "list identities"
 	if err := s.alive(); err != nil {
 		return nil, err
 	}
-	rows, err := s.db.Query(ctx, `SELECT identity_id, `+identityFields+` FROM identities WHERE pool_id = $1 AND identity_id > $2 ORDER BY identity_id LIMIT $3`,
-		string(pool), above(string(after)), limit)
+	rows, err := s.db.Query(ctx, `SELECT identity_id, `+identityFields+` FROM identities WHERE `+where, args...)
 	if err != nil {
 		return nil, wrap(op, err)
 	}
@@ -99,61 +102,112 @@ func (s *Store) FindLogin(ctx context.Context, pool tributary.PoolID, l tributar
 	return tributary.IdentityID(id), wrap(op, err)
 }
 
-// PutIdentity writes an identity and its logins.
-func (s *Store) PutIdentity(ctx context.Context, i tributary.Identity) error {
-	const op = "put identity"
-	return s.tx(ctx, op, func(tx pgx.Tx) error {
-		have := tributary.Identity{ID: i.ID}
-		err := scanIdentity(tx.QueryRow(ctx, `SELECT `+identityFields+` FROM identities WHERE identity_id = $1 FOR UPDATE`, string(i.ID)), &have)
-		if err != nil && !isNone(err) {
+// UnfinishedIdentities lists the identities with work to be done.
+func (s *Store) UnfinishedIdentities(ctx context.Context, after tributary.IdentityID, limit int) ([]tributary.Identity, error) {
+	return s.listIdentities(ctx, `unfinished AND identity_id > $1 ORDER BY identity_id LIMIT $2`, above(string(after)), limit)
+}
+
+// PutIdentity writes identities and their logins.
+func (s *Store) PutIdentity(ctx context.Context, all ...tributary.Identity) error {
+	// Rows are locked in one order, so that transactions cannot deadlock.
+	all = slices.SortedFunc(slices.Values(all), func(a, b tributary.Identity) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return s.tx(ctx, "put identity", func(tx pgx.Tx) error {
+		var had []link
+		for i := range all {
+			logins, err := checkIdentity(ctx, tx, &all[i])
+			if err != nil {
+				return err
+			}
+			had = append(had, linksOf(&all[i], logins)...)
+		}
+		if err := unlink(ctx, tx, had); err != nil {
 			return err
 		}
-		found, err := exists(ctx, tx, `SELECT 1 FROM pools WHERE pool_id = $1 FOR KEY SHARE`, string(i.Pool))
-		if err != nil {
-			return err
+		var links []link
+		for i := range all {
+			if err := writeIdentity(ctx, tx, &all[i]); err != nil {
+				return err
+			}
+			links = append(links, linksOf(&all[i], all[i].Logins)...)
 		}
-		if !found {
-			return noPool(i.Pool)
-		}
-		if have.Revision != i.Revision || have.Revision > 0 && have.Pool != i.Pool {
-			return stale(op)
-		}
-		if err := writeIdentity(ctx, tx, &i); err != nil {
-			return err
-		}
-		return relink(ctx, tx, &i, have.Logins)
+		return relink(ctx, tx, links)
 	})
+}
+
+// checkIdentity refuses a stale identity, and gives the logins that the stored
+// one has.
+func checkIdentity(ctx context.Context, tx pgx.Tx, i *tributary.Identity) ([]tributary.Login, error) {
+	have := tributary.Identity{ID: i.ID}
+	err := scanIdentity(tx.QueryRow(ctx, `SELECT `+identityFields+` FROM identities WHERE identity_id = $1 FOR UPDATE`, string(i.ID)), &have)
+	if err != nil && !isNone(err) {
+		return nil, err
+	}
+	found, err := exists(ctx, tx, `SELECT 1 FROM pools WHERE pool_id = $1 FOR KEY SHARE`, string(i.Pool))
+	switch {
+	case err != nil:
+		return nil, err
+	case have.Revision != i.Revision || have.Revision > 0 && have.Pool != i.Pool:
+		return nil, stale("put identity")
+	case !found:
+		return nil, noPool(i.Pool)
+	}
+	return have.Logins, nil
 }
 
 func writeIdentity(ctx context.Context, tx pgx.Tx, i *tributary.Identity) error {
 	const op = "put identity"
+	args := []any{string(i.ID), i.Disabled, int64(i.Created), int64(i.Modified), encodeLogins(i.Logins), i.Merged, string(i.MergedInto), i.Unfinished}
 	if i.Revision == 0 {
-		return oneRow(op)(tx.Exec(ctx, `INSERT INTO identities (identity_id, `+identityFields+`) VALUES ($1, $2, 1, $3, $4, $5, $6, 0, 0, 0) ON CONFLICT DO NOTHING`,
-			string(i.ID), string(i.Pool), i.Disabled, int64(i.Created), int64(i.Modified), encodeLogins(i.Logins)))
+		return oneRow(op)(tx.Exec(ctx, `INSERT INTO identities (identity_id, disabled, created, modified, logins, merged, merged_into, unfinished, pool_id, revision, datasets, bytes, data_modified)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, 0, 0) ON CONFLICT DO NOTHING`, append(args, string(i.Pool))...))
 	}
-	return oneRow(op)(tx.Exec(ctx, `UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5 WHERE identity_id = $1`,
-		string(i.ID), i.Disabled, int64(i.Created), int64(i.Modified), encodeLogins(i.Logins)))
+	return oneRow(op)(tx.Exec(ctx, `UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5,
+		merged = $6, merged_into = $7, unfinished = $8 WHERE identity_id = $1`, args...))
 }
 
-// relink links an identity's logins and unlinks those that it had. Links are
-// made in one order, so that two identities cannot deadlock over theirs.
-func relink(ctx context.Context, tx pgx.Tx, i *tributary.Identity, had []tributary.Login) error {
-	for _, l := range had {
-		if _, err := tx.Exec(ctx, `DELETE FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3`, string(i.Pool), []byte(l.Provider), []byte(l.User)); err != nil {
+// link is a login and the identity that it leads to.
+type link struct {
+	pool  tributary.PoolID
+	login tributary.Login
+	to    tributary.IdentityID
+}
+
+func linksOf(i *tributary.Identity, logins []tributary.Login) []link {
+	out := make([]link, len(logins))
+	for n, l := range logins {
+		out[n] = link{i.Pool, l, i.ID}
+	}
+	return out
+}
+
+// sortLinks puts links in one order, so that two identities cannot deadlock
+// over theirs.
+func sortLinks(links []link) {
+	slices.SortFunc(links, func(a, b link) int {
+		return cmp.Or(strings.Compare(string(a.pool), string(b.pool)), strings.Compare(a.login.Provider+"\x00"+a.login.User, b.login.Provider+"\x00"+b.login.User))
+	})
+}
+
+func unlink(ctx context.Context, tx pgx.Tx, links []link) error {
+	sortLinks(links)
+	for _, l := range links {
+		if _, err := tx.Exec(ctx, `DELETE FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3`, string(l.pool), []byte(l.login.Provider), []byte(l.login.User)); err != nil {
 			return err
 		}
 	}
-	logins := slices.SortedFunc(slices.Values(i.Logins), func(a, b tributary.Login) int {
-		return bytes.Compare([]byte(a.Provider+"\x00"+a.User), []byte(b.Provider+"\x00"+b.User))
-	})
-	for _, l := range slices.Compact(logins) {
+	return nil
+}
+
+func relink(ctx context.Context, tx pgx.Tx, links []link) error {
+	sortLinks(links)
+	for _, l := range slices.Compact(links) {
 		made, err := tx.Exec(ctx, `INSERT INTO logins (pool_id, provider, username, identity_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-			string(i.Pool), []byte(l.Provider), []byte(l.User), string(i.ID))
+			string(l.pool), []byte(l.login.Provider), []byte(l.login.User), string(l.to))
 		if err != nil {
 			return err
 		}
 		if made.RowsAffected() == 0 {
-			return tributary.Errorf(tributary.Exists, "put identity", "The login of %s is linked to another identity", strings.ToValidUTF8(l.Provider, "?"))
+			return tributary.Errorf(tributary.Exists, "put identity", "The login of %s is linked to another identity", strings.ToValidUTF8(l.login.Provider, "?"))
 		}
 	}
 	return nil
@@ -174,7 +228,7 @@ func (s *Store) DeleteIdentity(ctx context.Context, id tributary.IdentityID) err
 		if i.Datasets > 0 {
 			return tributary.Errorf(tributary.Exists, op, "Identity %s still has datasets", id)
 		}
-		if err := relink(ctx, tx, &tributary.Identity{ID: id, Pool: i.Pool}, i.Logins); err != nil {
+		if err := unlink(ctx, tx, linksOf(&i, i.Logins)); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM datasets WHERE identity_id = $1`, string(id)); err != nil {

@@ -123,7 +123,11 @@ CREATE TABLE sealing_keys (
 	key_id bigint PRIMARY KEY,
 	revision bigint NOT NULL,
 	body text NOT NULL
-)`,
+)`, `
+ALTER TABLE identities ADD COLUMN merged boolean NOT NULL DEFAULT false;
+ALTER TABLE identities ADD COLUMN merged_into text NOT NULL DEFAULT '';
+ALTER TABLE identities ADD COLUMN unfinished boolean NOT NULL DEFAULT false;
+CREATE INDEX unfinished_identities ON identities (identity_id) WHERE unfinished`,
 }
 
 // Version is the schema's version that this program reads and writes.

@@ -55,8 +55,8 @@ func (f *Faulty) DeletePool(ctx context.Context, id tributary.PoolID) error {
 }
 
 // PutIdentity implements [tributary.Identities].
-func (f *Faulty) PutIdentity(ctx context.Context, i tributary.Identity) error {
-	return f.try("PutIdentity", func() error { return f.Store.PutIdentity(ctx, i) })
+func (f *Faulty) PutIdentity(ctx context.Context, all ...tributary.Identity) error {
+	return f.try("PutIdentity", func() error { return f.Store.PutIdentity(ctx, all...) })
 }
 
 // DeleteIdentity implements [tributary.Identities].

@@ -15,6 +15,9 @@ func identityCases() []testCase {
 		{"Order", identityOrder},
 		{"LoginTaken", loginTaken},
 		{"LoginMoves", loginMoves},
+		{"Together", putTogether},
+		{"Unfinished", unfinished},
+		{"Origin", origin},
 		{"LoginSpelling", loginSpelling},
 		{"DeleteWithDataset", identityDelete},
 		{"DeleteForgetsMarkers", identityForgets},
@@ -178,6 +181,102 @@ func loginMoves(k *kit) {
 	b.Logins = append(b.Logins, other)
 	k.ok(k.s.PutIdentity(k.Context(), b))
 	k.wantLogin(poolA, other, bob)
+}
+
+// putTogether: several identities are written all or none, and a login may go
+// from one to the other, in either order.
+func putTogether(k *kit) {
+	k.pool(poolA)
+	a, b := k.identity(ann, poolA, google), k.identity(bob, poolA)
+	ctx := k.Context()
+	for range 2 {
+		a.Logins, b.Logins = b.Logins, a.Logins
+		a.MergedInto, b.Merged, a.Unfinished, a.Disabled = bob, true, true, true
+		for _, late := range []*tributary.Identity{&a, &b} {
+			late.Revision++
+			k.kind(k.s.PutIdentity(ctx, a, b), tributary.Stale)
+			late.Revision--
+		}
+		k.ok(k.s.PutIdentity(ctx, a, b))
+		a.Revision, b.Revision = a.Revision+1, b.Revision+1
+		owner := a
+		if len(b.Logins) > 0 {
+			owner = b
+		}
+		k.wantLogin(poolA, google, owner.ID)
+		for _, want := range []tributary.Identity{a, b} {
+			have := got(k.s.Identity(ctx, want.ID))(k)
+			k.same("identity", identityText(&have), identityText(&want))
+			v := k.view(tributary.DatasetKey{Pool: poolA, Identity: want.ID, Dataset: "d"})
+			k.same("viewed identity", identityText(&v.Identity), identityText(&want))
+		}
+		a, b = b, a
+		a.Merged, a.MergedInto, b.Merged, b.MergedInto = b.Merged, b.MergedInto, a.Merged, a.MergedInto
+	}
+	c := tributary.Identity{ID: "eu-west-1:33", Pool: poolA, Logins: []tributary.Login{google}}
+	k.kind(k.s.PutIdentity(ctx, c, tributary.Identity{ID: "eu-west-1:34", Pool: poolB}), tributary.NotFound)
+	k.kind(k.s.PutIdentity(ctx, tributary.Identity{ID: "eu-west-1:34", Pool: poolA}, c), tributary.Exists)
+	for _, id := range []tributary.IdentityID{"eu-west-1:33", "eu-west-1:34"} {
+		_, err := k.s.Identity(ctx, id)
+		k.kind(err, tributary.NotFound)
+	}
+}
+
+func unfinished(k *kit) {
+	k.pool(poolA)
+	a, b := k.identity(ann, poolA), k.identity(bob, poolA)
+	list := func(after tributary.IdentityID, limit int) string {
+		return texts(got(k.s.UnfinishedIdentities(k.Context(), after, limit))(k), func(i *tributary.Identity) string { return string(i.ID) })
+	}
+	put := func(i *tributary.Identity, unfinished bool) {
+		i.Unfinished = unfinished
+		k.ok(k.s.PutIdentity(k.Context(), *i))
+		i.Revision++
+	}
+	first, second := string(min(ann, bob)), string(max(ann, bob))
+	k.same("at first", list("", 9), "")
+	put(&a, true)
+	put(&b, true)
+	k.same("both", list("", 9), texts([]string{first, second}, func(s *string) string { return *s }))
+	k.same("the first", list("", 1), first)
+	k.same("the second", list(min(ann, bob), 9), second)
+	put(&a, false)
+	k.same("one is finished", list("", 9), string(bob))
+	k.ok(k.s.DeleteIdentity(k.Context(), bob))
+	k.same("one is gone", list("", 9), "")
+}
+
+// origin: whence a dataset came stays with it, whatever happens to it.
+func origin(k *kit) {
+	key := k.world()
+	from := k.sync(key, put("a", "1"), put("b", big), remove("c"))
+	live := got(k.s.Records(k.Context(), key, tributary.Range{Through: 9, LiveOnly: true}))(k)
+	k.identity(bob, poolA)
+	at := tributary.DatasetKey{Pool: poolA, Identity: bob, Dataset: key.Dataset + "." + tributary.DatasetName(ann)}
+	v := k.view(at)
+	c := v.Adopt(&from.Next, live, ann, tributary.Writer{ID: 99, By: "by", Now: epoch + 50})
+	k.ok(k.s.Commit(k.Context(), c))
+	want := func() tributary.Dataset {
+		k.Helper()
+		v := k.view(at)
+		if v.Dataset.Origin != ann {
+			k.Fatalf("the origin is %q, want %q", v.Dataset.Origin, ann)
+		}
+		return v.Dataset
+	}
+	if h := want(); h.SyncCount != 1 || h.Records != 2 || h.Bytes != from.Next.Bytes || h.Tombstones != 0 || h.Created != from.Next.Created {
+		k.Fatalf("the copy is %s", headText(&h))
+	}
+	for i := range live {
+		live[i].SyncCount = 1
+	}
+	k.same("records", recordsText(k.everything(at)), recordsText(live))
+	k.sync(at, put("a", "2"))
+	want()
+	k.drop(at)
+	want()
+	k.sync(at, put("a", "3"))
+	want()
 }
 
 // loginSpelling: logins that a careless joining of provider and user confuses,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -224,27 +225,45 @@ func (m *Model) FindLogin(_ context.Context, pool tributary.PoolID, login tribut
 	})
 }
 
+// UnfinishedIdentities implements [tributary.Unfinished].
+func (m *Model) UnfinishedIdentities(_ context.Context, after tributary.IdentityID, limit int) ([]tributary.Identity, error) {
+	return do(m, func() ([]tributary.Identity, error) {
+		list := page(m.identities, after, limit, func(i tributary.Identity) bool { return i.Unfinished })
+		for i := range list {
+			list[i] = list[i].Clone()
+		}
+		return list, nil
+	})
+}
+
 // PutIdentity implements [tributary.Identities].
-func (m *Model) PutIdentity(_ context.Context, i tributary.Identity) error {
+func (m *Model) PutIdentity(_ context.Context, all ...tributary.Identity) error {
 	return m.write(func() error {
-		had := m.identities[i.ID]
-		if _, ok := m.pools[i.Pool]; !ok {
-			return failed(tributary.NotFound, "pool")
+		next := maps.Clone(m.identities)
+		for _, i := range all {
+			had := m.identities[i.ID]
+			if had.Revision != i.Revision || had.Pool != i.Pool && had.Pool != "" {
+				return failed(tributary.Stale, "identity")
+			}
+			if _, ok := m.pools[i.Pool]; !ok {
+				return failed(tributary.NotFound, "pool")
+			}
+			i = i.Clone()
+			i.Revision++
+			i.Datasets, i.Usage = had.Datasets, had.Usage
+			next[i.ID] = i
 		}
-		if had.Revision != i.Revision || had.Pool != i.Pool && had.Pool != "" {
-			return failed(tributary.Stale, "identity")
-		}
-		for _, other := range m.identities {
-			for _, login := range i.Logins {
-				if other.ID != i.ID && other.Pool == i.Pool && slices.Contains(other.Logins, login) {
+		owner := map[string]tributary.IdentityID{}
+		for _, i := range next {
+			for _, l := range i.Logins {
+				link := fmt.Sprintf("%s %q %q", i.Pool, l.Provider, l.User)
+				if other := owner[link]; other != "" && other != i.ID {
 					return failed(tributary.Exists, "login")
 				}
+				owner[link] = i.ID
 			}
 		}
-		i = i.Clone()
-		i.Revision++
-		i.Datasets, i.Usage = had.Datasets, had.Usage
-		m.identities[i.ID] = i
+		m.identities = next
 		return nil
 	})
 }

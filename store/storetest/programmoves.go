@@ -61,7 +61,10 @@ func (a *actor) putIdentity() string {
 	n := a.rnd.IntN(len(identityNames()))
 	i, err := a.s.Identity(a.ctx, identityNames()[n])
 	i.ID, i.Pool = identityNames()[n], a.poolOf(n)
-	i.Modified, i.Disabled = a.writer().Now, a.odds(4)
+	i.Modified, i.Disabled, i.Merged, i.Unfinished = a.writer().Now, a.odds(4), a.odds(4), a.odds(3)
+	if i.MergedInto = ""; a.odds(4) {
+		i.MergedInto = pick(a, identityNames())
+	}
 	stale := false
 	if err == nil {
 		i.Revision, stale = a.late(i.Revision)
@@ -76,9 +79,29 @@ func (a *actor) putIdentity() string {
 		}
 	}
 	i.Datasets, i.Usage.Bytes = 77, 77 // to be ignored
-	err = a.s.PutIdentity(a.ctx, i)
+	all := []tributary.Identity{i}
+	if other, err := a.s.Identity(a.ctx, pick(a, identityNames())); err == nil && other.ID != i.ID && a.odds(3) {
+		i.Logins, other.Logins = other.Logins, i.Logins
+		all = []tributary.Identity{i, other}
+	}
+	err = a.s.PutIdentity(a.ctx, all...)
 	now, _ := a.s.Identity(a.ctx, i.ID)
-	return fmt.Sprintf("%s r%d logins %q %s; %s; %s", i.ID, i.Revision, i.Logins, outcome(err, ""), identityText(&now), a.logins(i.Pool))
+	return fmt.Sprintf("%s r%d logins %q %s; %s; %s; %s", i.ID, i.Revision, i.Logins, outcome(err, ""), identityText(&now), a.logins(i.Pool), a.unfinished())
+}
+
+// unfinished tells which identities have work to be done, read in pages.
+func (a *actor) unfinished() string {
+	var list []string
+	for after := tributary.IdentityID(""); ; {
+		page, err := a.s.UnfinishedIdentities(a.ctx, after, 2)
+		if err != nil || len(page) == 0 {
+			return fmt.Sprint("unfinished ", list, outcome(err, ""))
+		}
+		for i := range page {
+			list = append(list, identityText(&page[i]))
+		}
+		after = page[len(page)-1].ID
+	}
 }
 
 // logins tells whose every login of a pool is.

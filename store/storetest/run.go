@@ -51,6 +51,7 @@ func Run(t *testing.T, open Opener, o Options) {
 		{"Leases", leaseCases()},
 		{"Usage", usageCases()},
 		{"Keys", keyCases()},
+		{"Merge", mergeCases()},
 		{"Life", lifeCases()},
 		{"Concurrency", concurrencyCases()},
 		{"Race", raceCases()},

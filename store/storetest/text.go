@@ -36,8 +36,8 @@ func headText(d *tributary.Dataset) string {
 	if *d == (tributary.Dataset{Key: d.Key}) {
 		return fmt.Sprintf("%s never written", d.Key)
 	}
-	return fmt.Sprintf("%s exists=%t n%d change %x marker %d floor %d created %d modified %d by %s records %d tombstones %d of %d bytes %d",
-		d.Key, d.Exists, d.SyncCount, d.Change, d.Marker, d.Floor, d.Created, d.LastModified, short(d.LastModifiedBy),
+	return fmt.Sprintf("%s exists=%t n%d change %x marker %d floor %d origin %q created %d modified %d by %s records %d tombstones %d of %d bytes %d",
+		d.Key, d.Exists, d.SyncCount, d.Change, d.Marker, d.Floor, d.Origin, d.Created, d.LastModified, short(d.LastModifiedBy),
 		d.Records, d.Tombstones, d.TombstoneBytes, d.Bytes)
 }
 
@@ -69,10 +69,10 @@ func poolText(p *tributary.Pool) string {
 	for _, c := range p.CognitoProviders {
 		providers = append(providers, fmt.Sprintf("%q %q %s", c.Name, c.ClientID, boolText(c.ServerSideTokenCheck)))
 	}
-	return fmt.Sprintf("%s r%d %q guests=%t classic=%s logins %s developer %q openid %q saml %q cognito %q tags %s stream %s push %q %q limits %v created %d deleted %t",
+	return fmt.Sprintf("%s r%d %q guests=%t classic=%s logins %s developer %q openid %q %q saml %q cognito %q tags %s stream %s push %q %q limits %v created %d deleted %t roles %v tags %v",
 		p.ID, p.Revision, p.Name, p.AllowUnauthenticated, boolText(p.AllowClassicFlow), mapText(p.LoginProviders),
-		p.DeveloperProvider, p.OpenIDProviders, p.SAMLProviders, providers, mapText(p.Tags),
-		configText(&p.Stream), p.Push.ApplicationARNs, p.Push.RoleARN, p.Limits, p.Created-epoch, p.Deleted)
+		p.DeveloperProvider, p.OpenIDProviders, p.OpenIDClients, p.SAMLProviders, providers, mapText(p.Tags),
+		configText(&p.Stream), p.Push.ApplicationARNs, p.Push.RoleARN, p.Limits, p.Created-epoch, p.Deleted, p.Roles, p.PrincipalTags)
 }
 
 // configText leaves out the stream's id, which differs from store to store.
@@ -104,8 +104,8 @@ func usageText(u *tributary.Usage) string {
 }
 
 func identityText(i *tributary.Identity) string {
-	return fmt.Sprintf("%s of %s r%d logins %q disabled %t created %d modified %d datasets %d usage %s",
-		i.ID, i.Pool, i.Revision, i.Logins, i.Disabled, i.Created-epoch, i.Modified-epoch, i.Datasets, usageText(&i.Usage))
+	return fmt.Sprintf("%s of %s r%d logins %q disabled %t merged %t into %q unfinished %t created %d modified %d datasets %d usage %s",
+		i.ID, i.Pool, i.Revision, i.Logins, i.Disabled, i.Merged, i.MergedInto, i.Unfinished, i.Created-epoch, i.Modified-epoch, i.Datasets, usageText(&i.Usage))
 }
 
 // streamText leaves out the id; last positions are counts.

@@ -186,6 +186,7 @@ func movePages(k *moveKit) {
 	k.ok(k.source.PutAccessKey(k.Context(), tributary.AccessKey{ID: "one more", Created: epoch}))
 	k.ok(k.source.PutSealingKey(k.Context(), tributary.SealingKey{ID: 7, Created: epoch, Sealed: []byte("s")}))
 	k.ok(k.source.PutSealingKey(k.Context(), tributary.SealingKey{ID: 8, Created: epoch, Sealed: []byte("t")}))
+	got(k.source.SwapLease(k.Context(), tributary.Lease{Group: "one more"}))(k.kit)
 	want := k.items(k.source, 1<<30)
 	found := map[tributary.ItemKind]int{}
 	for i := range want {

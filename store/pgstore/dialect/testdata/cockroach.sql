@@ -116,3 +116,11 @@ CREATE TABLE sealing_keys (
 	body text NOT NULL
 );
 
+ALTER TABLE identities ADD COLUMN merged boolean NOT NULL DEFAULT false;
+
+ALTER TABLE identities ADD COLUMN merged_into text NOT NULL DEFAULT '';
+
+ALTER TABLE identities ADD COLUMN unfinished boolean NOT NULL DEFAULT false;
+
+CREATE INDEX unfinished_identities ON identities (identity_id) WHERE unfinished;
+

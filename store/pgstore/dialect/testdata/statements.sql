@@ -1,3 +1,9 @@
+ALTER TABLE identities ADD COLUMN merged boolean NOT NULL DEFAULT false;
+
+ALTER TABLE identities ADD COLUMN merged_into text NOT NULL DEFAULT '';
+
+ALTER TABLE identities ADD COLUMN unfinished boolean NOT NULL DEFAULT false;
+
 BEGIN; SET LOCAL statement_timeout = 0;
 
 BEGIN; WITH held AS (SELECT 1 FROM meta WHERE name = 'id' FOR KEY SHARE) SELECT 1 / count(*) FROM held;
@@ -5,6 +11,8 @@ BEGIN; WITH held AS (SELECT 1 FROM meta WHERE name = 'id' FOR KEY SHARE) SELECT 
 CREATE INDEX identities_of_pool ON identities (pool_id, identity_id);
 
 CREATE INDEX records_by_count ON records (identity_id, dataset, sync_count, key);
+
+CREATE INDEX unfinished_identities ON identities (identity_id) WHERE unfinished;
 
 CREATE TABLE IF NOT EXISTS schema_versions (version bigint PRIMARY KEY);
 
@@ -185,10 +193,12 @@ INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bytea[])
 		ON CONFLICT (identity_id, name) DO UPDATE SET sync_count = excluded.sync_count, change_id = excluded.change_id, live = excluded.live, body = excluded.body;
 
-INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[]);
+INSERT INTO identities (identity_id, disabled, created, modified, logins, merged, merged_into, unfinished, pool_id, revision, datasets, bytes, data_modified)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, 0, 0) ON CONFLICT DO NOTHING;
 
-INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified) VALUES ($1, $2, 1, $3, $4, $5, $6, 0, 0, 0) ON CONFLICT DO NOTHING;
+INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified, merged, merged_into, unfinished)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[],
+			$11::boolean[], $12::text[], $13::boolean[]);
 
 INSERT INTO leases (revision, body, sink, stream_id, shard) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 
@@ -354,6 +364,14 @@ SELECT identity_id, pool_id, revision, disabled, created, modified, logins, data
 
 SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE pool_id = $1 AND identity_id > $2 ORDER BY identity_id LIMIT $3;
 
+SELECT identity_id, pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE identity_id = ANY($1);
+
+SELECT identity_id, pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE identity_id > $1 ORDER BY identity_id LIMIT $2;
+
+SELECT identity_id, pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE pool_id = $1 AND identity_id > $2 ORDER BY identity_id LIMIT $3;
+
+SELECT identity_id, pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE unfinished AND identity_id > $1 ORDER BY identity_id LIMIT $2;
+
 SELECT key_id, 0::bigint, 0::bigint, body FROM access_keys;
 
 SELECT l.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS x (stream_id, shard, position),
@@ -367,6 +385,10 @@ SELECT name, value FROM meta WHERE name IN ('id', 'transfer') ORDER BY name FOR 
 SELECT pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id = $1;
 
 SELECT pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id = $1 FOR UPDATE;
+
+SELECT pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE identity_id = $1;
+
+SELECT pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE identity_id = $1 FOR UPDATE;
 
 SELECT pool_id, stream_id, shard, bytes, modified, 0::bigint FROM usage
 		UNION ALL SELECT pool_id, 0, 0, 0, 0, sessions FROM sessions WHERE sessions <> 0 ORDER BY pool_id;
@@ -425,6 +447,12 @@ JOIN identities i ON i.identity_id = x.identity_id
 JOIN pools p ON p.pool_id = i.pool_id
 LEFT JOIN datasets d ON d.identity_id = x.identity_id AND d.name = x.name;
 
+SELECT x.n, i.pool_id, i.revision, i.disabled, i.created, i.modified, i.logins, i.merged, i.merged_into, i.unfinished, i.datasets, i.bytes, i.data_modified, p.revision, d.body
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (identity_id, name, n)
+JOIN identities i ON i.identity_id = x.identity_id
+JOIN pools p ON p.pool_id = i.pool_id
+LEFT JOIN datasets d ON d.identity_id = x.identity_id AND d.name = x.name;
+
 SELECT x.n, l.identity_id FROM unnest($1::text[], $2::bytea[], $3::bytea[]) WITH ORDINALITY AS x (pool_id, provider, username, n),
 		LATERAL (SELECT identity_id FROM logins l WHERE l.pool_id = x.pool_id AND l.provider = x.provider AND l.username = x.username LIMIT 1) AS l;
 
@@ -470,7 +498,8 @@ TRUNCATE usage;
 
 UPDATE access_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3;
 
-UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5 WHERE identity_id = $1;
+UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5,
+		merged = $6, merged_into = $7, unfinished = $8 WHERE identity_id = $1;
 
 UPDATE leases SET revision = $1, body = $2 WHERE revision = $1 - 1 AND sink = $3 AND stream_id = $4 AND shard = $5;
 

@@ -1,0 +1,197 @@
+package tributary
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+)
+
+// maxLogins is how many logins an identity may be linked to.
+const maxLogins = 20
+
+// merge makes one identity of two: the winner takes over the loser's logins at
+// once, and then its datasets, under names of their own. When the first write
+// is done any node can do the rest.
+//
+// Errors: Stale if one of them was changed at the same time; Exists, Limit if
+// their logins do not go together.
+func (s *Service) merge(ctx context.Context, pool *Pool, winner, loser Identity) (Identity, error) {
+	logins := slices.Concat(winner.Logins, loser.Logins)
+	if err := checkLogins(pool, winner.ID, logins); err != nil {
+		return Identity{}, err
+	}
+	now := MillisOf(s.now())
+	winner.Logins, winner.Merged, winner.Modified = logins, true, now
+	loser.Logins, loser.Modified = nil, now
+	loser.Disabled, loser.MergedInto, loser.Unfinished = true, winner.ID, true
+	if err := s.Store.PutIdentity(ctx, winner, loser); err != nil {
+		return Identity{}, err
+	}
+	if err := s.finish(ctx, loser); err != nil {
+		s.wakeSweep()
+		return Identity{}, err
+	}
+	return s.Store.Identity(ctx, winner.ID)
+}
+
+// checkLogins refuses logins that one identity may not have together: two
+// users of one public provider, or too many.
+func checkLogins(pool *Pool, id IdentityID, logins []Login) error {
+	const op = "link logins"
+	if len(logins) > maxLogins {
+		return Errorf(Limit, op, "Identity '%s' would be linked to %d logins, the limit is %d", id, len(logins), maxLogins)
+	}
+	for i, l := range logins {
+		for _, other := range logins[:i] {
+			if l.Provider == other.Provider && l != other && l.Provider != pool.DeveloperProvider {
+				return Errorf(Exists, op, "Identity '%s' is linked to another user of %s already.", id, clip(l.Provider))
+			}
+		}
+	}
+	return nil
+}
+
+// finish does what is left to do for a disabled identity: its datasets go to
+// the identity that it was merged into, or if there is none they go, and the
+// identity with them. It may be done by several at once, and again.
+func (s *Service) finish(ctx context.Context, i Identity) error {
+	for range commitTries {
+		heir, err := s.heir(ctx, i)
+		if err != nil {
+			return err
+		}
+		list, err := s.Store.Datasets(ctx, i.ID, "", 1<<30)
+		if err != nil {
+			return err
+		}
+		for n := range list {
+			if err := s.handOver(ctx, &list[n], heir); KindOf(err) == Stale {
+				break // the heir was changed: look again
+			} else if err != nil {
+				return err
+			}
+		}
+		if err := s.settle(ctx, i.ID, i.MergedInto == ""); err == nil || KindOf(err) != Stale && KindOf(err) != Exists {
+			return err
+		}
+	}
+	return busy("merge identities")
+}
+
+// heir is the identity that takes over a disabled one's datasets, "" if they go.
+func (s *Service) heir(ctx context.Context, i Identity) (IdentityID, error) {
+	for i.MergedInto != "" {
+		next, err := s.Store.Identity(ctx, i.MergedInto)
+		if KindOf(err) == NotFound {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if next.MergedInto == "" && !next.Deleted() {
+			return next.ID, nil
+		}
+		i = next
+	}
+	return "", nil
+}
+
+// settle notes that nothing is left to do for an identity, or deletes it. Stale
+// or Exists if there is.
+func (s *Service) settle(ctx context.Context, id IdentityID, goes bool) error {
+	i, err := s.Store.Identity(ctx, id)
+	switch {
+	case KindOf(err) == NotFound:
+		return nil // another did
+	case err != nil:
+		return err
+	case goes:
+		return s.Store.DeleteIdentity(ctx, id)
+	case i.Datasets > 0:
+		return Errorf(Stale, "merge identities", "Identity %s still has datasets", id)
+	case !i.Unfinished:
+		return nil
+	}
+	i.Unfinished = false
+	return s.Store.PutIdentity(ctx, i)
+}
+
+// handOver copies a dataset to its heir, if there is one, and then removes it.
+func (s *Service) handOver(ctx context.Context, d *Dataset, heir IdentityID) error {
+	if heir != "" {
+		if err := s.adopt(ctx, d, heir); err != nil {
+			return err
+		}
+	}
+	return s.remove(ctx, d.Key)
+}
+
+// adopt copies a dataset to an identity, once: the copy keeps its origin for
+// ever, so that it is known again even if it was changed or deleted since.
+func (s *Service) adopt(ctx context.Context, d *Dataset, heir IdentityID) error {
+	key, origin := DatasetKey{Pool: d.Key.Pool, Identity: heir, Dataset: d.Key.Dataset}, d.Origin
+	suffix := DatasetName("." + d.Key.Identity)
+	if origin == "" {
+		key.Dataset, origin = key.Dataset+suffix, d.Key.Identity
+	}
+	for {
+		v, err := s.Store.View(ctx, key, nil)
+		if err != nil {
+			return err
+		}
+		if v.Dataset.Origin == origin {
+			return nil
+		}
+		if v.Dataset.SyncCount > 0 { // a dataset of the heir's own has the name
+			key.Dataset += suffix
+			continue
+		}
+		live, err := s.Store.Records(ctx, d.Key, Range{Through: d.SyncCount, LiveOnly: true})
+		if err != nil {
+			return err
+		}
+		w := Writer{ID: plannedID(d.Key), By: d.LastModifiedBy, Now: MillisOf(s.now())}
+		return s.Store.Commit(ctx, v.Adopt(d, live, origin, w))
+	}
+}
+
+// plannedID is the id of the change that copies a dataset, whoever makes it.
+func plannedID(from DatasetKey) ChangeID {
+	sum := sha256.Sum256([]byte("merge\x00" + from.String()))
+	return ChangeID(binary.LittleEndian.Uint64(sum[:]) | 1)
+}
+
+// mergedNames lists the datasets that came to a dataset's identity by merges
+// from one of the same name, until they are deleted.
+func (s *Service) mergedNames(ctx context.Context, k DatasetKey) ([]string, error) {
+	const batch = 64
+	prefix := k.Dataset + "."
+	var names []string
+	for after := prefix; ; {
+		list, err := s.Store.Datasets(ctx, k.Identity, after, batch)
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			after = list[i].Key.Dataset
+			rest, found := cutPrefix(after, prefix)
+			if !found {
+				return names, nil
+			}
+			if origin := string(list[i].Origin); origin != "" && (rest == origin || len(rest) > len(origin) && rest[:len(origin)+1] == origin+".") {
+				names = append(names, string(after))
+			}
+		}
+		if len(list) < batch {
+			return names, nil
+		}
+	}
+}
+
+func cutPrefix(name, prefix DatasetName) (rest string, found bool) {
+	if len(name) < len(prefix) || name[:len(prefix)] != prefix {
+		return "", false
+	}
+	return string(name[len(prefix):]), true
+}

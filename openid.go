@@ -1,0 +1,33 @@
+package tributary
+
+import "time"
+
+// OwnProvider is the name under which our own OpenID tokens come back as logins.
+const OwnProvider = "cognito-identity.amazonaws.com"
+
+// OpenIDToken is what a token says that we issue of an identity.
+type OpenIDToken struct {
+	Pool     PoolID
+	Identity IdentityID
+	// Methods are how the identity was proven, as in the claim amr:
+	// "unauthenticated", or "authenticated", the provider, and the user there.
+	Methods []string
+	Tags    map[string]string // principal tags
+	Until   time.Time
+}
+
+// OpenIDTokens makes and reads our own OpenID tokens.
+type OpenIDTokens interface {
+	// IssueToken signs a token.
+	IssueToken(OpenIDToken) (string, error)
+	// OpenToken reads a token that was issued here. Denied, with AWS's text, if it
+	// was not, or has expired.
+	OpenToken(token string) (OpenIDToken, error)
+}
+
+// How long our tokens are good.
+const (
+	tokenLife          = 10 * time.Minute
+	developerTokenLife = 15 * time.Minute
+	maxTokenLife       = 24 * time.Hour
+)

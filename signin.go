@@ -1,0 +1,348 @@
+package tributary
+
+import (
+	"context"
+	"maps"
+	"slices"
+)
+
+// SignIn is what somebody shows who wants to be an identity.
+type SignIn struct {
+	Pool     PoolID     // "" if the identity tells
+	Identity IdentityID // "" for whichever the logins lead to
+	Logins   map[string]string
+	// CustomRole is the role that is asked for; "" for the pool's choice.
+	CustomRole string
+}
+
+// Grant is what a sign-in gives: an identity, how it was proven, and in which
+// role it may act.
+type Grant struct {
+	Identity Identity
+	Logins   []VerifiedLogin // none: a guest
+	Role     string          // ARN; "" if the pool has none
+	Tags     map[string]string
+}
+
+// GetID gives the identity that logins lead to, a new one if they lead to none,
+// or a guest's without logins.
+//
+// Errors: Invalid; NotFound if the pool is; Denied if a login is not good, or
+// the pool has no guests; Trigger if a provider cannot be asked; Exists, Limit
+// if the logins do not go together.
+func (s *Service) GetID(ctx context.Context, in SignIn) (Identity, error) {
+	const op = "get id"
+	if len(in.Logins) == 0 {
+		return s.NewGuest(ctx, in.Pool)
+	}
+	pool, err := s.livePool(ctx, op, in.Pool)
+	if err != nil {
+		return Identity{}, err
+	}
+	proven, err := s.prove(ctx, &pool, in.Logins)
+	if err != nil {
+		return Identity{}, err
+	}
+	return s.link(ctx, &pool, "", proven)
+}
+
+// SignIn gives an identity to whoever proves to be its user. The identity may be
+// another than the one that was asked for: one that this was merged into, or
+// is merged into now.
+//
+// Errors: as of [Service.GetID]; NotFound if the identity is; Denied if the
+// logins are not the identity's.
+func (s *Service) SignIn(ctx context.Context, in SignIn) (Grant, error) {
+	const op = "sign in"
+	if len(in.Logins) == 0 {
+		return s.signInGuest(ctx, in)
+	}
+	if err := CheckIdentityID(in.Identity); err != nil {
+		return Grant{}, err
+	}
+	i, err := s.Store.Identity(ctx, in.Identity)
+	if err != nil {
+		return Grant{}, err
+	}
+	pool, err := s.livePool(ctx, op, i.Pool)
+	if err != nil {
+		return Grant{}, err
+	}
+	proven, err := s.prove(ctx, &pool, in.Logins)
+	if err != nil {
+		return Grant{}, err
+	}
+	if i, err = s.link(ctx, &pool, in.Identity, proven); err != nil {
+		return Grant{}, err
+	}
+	g := Grant{Identity: i, Logins: proven.logins, Tags: pool.tagsOf(proven)}
+	g.Role, err = pool.Role(proven.logins, in.CustomRole)
+	return g, err
+}
+
+func (s *Service) signInGuest(ctx context.Context, in SignIn) (Grant, error) {
+	i, err := s.Guest(ctx, in.Identity)
+	if err != nil {
+		return Grant{}, err
+	}
+	pool, err := s.Store.Pool(ctx, i.Pool)
+	if err != nil {
+		return Grant{}, err
+	}
+	role, err := pool.Role(nil, in.CustomRole)
+	return Grant{Identity: i, Role: role}, err
+}
+
+// proof is what a sign-in proves.
+type proof struct {
+	logins []VerifiedLogin
+	// owner is the identity that our own token names; "" without one.
+	owner IdentityID
+	tags  map[string]string // of our own token
+}
+
+// prove checks all logins of a request.
+func (s *Service) prove(ctx context.Context, pool *Pool, logins map[string]string) (*proof, error) {
+	const op = "check logins"
+	if len(logins) > 10 {
+		return nil, Errorf(Invalid, op, "1 validation error detected: Value at 'logins' failed to satisfy constraint: Map value must have at most 10 entries")
+	}
+	out := &proof{}
+	for _, provider := range slices.Sorted(maps.Keys(logins)) {
+		if provider == OwnProvider {
+			if err := s.proveOwn(pool, logins[provider], out); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if s.Logins == nil {
+			return nil, errProvider(op)
+		}
+		l, err := s.Logins.VerifyLogin(ctx, pool, provider, logins[provider])
+		if err != nil {
+			return nil, err
+		}
+		out.logins = append(out.logins, l)
+	}
+	return out, nil
+}
+
+func errProvider(op string) error {
+	return Errorf(Denied, op, "Token is not from a supported provider of this identity pool.")
+}
+
+// proveOwn takes a token that we issued to a developer for a user.
+func (s *Service) proveOwn(pool *Pool, token string, out *proof) error {
+	const op = "check logins"
+	if s.Tokens == nil {
+		return errProvider(op)
+	}
+	t, err := s.Tokens.OpenToken(token)
+	if err != nil {
+		return err
+	}
+	if t.Pool != pool.ID || len(t.Methods) < 2 || t.Methods[0] != "authenticated" {
+		return errProvider(op)
+	}
+	out.owner, out.tags = t.Identity, t.Tags
+	login := Login{Provider: OwnProvider, User: string(t.Identity)}
+	out.logins = append(out.logins, VerifiedLogin{Login: login, Claims: map[string]any{"sub": string(t.Identity), "aud": string(t.Pool)}})
+	return nil
+}
+
+// tagsOf are the principal tags of who proved this.
+func (p *Pool) tagsOf(proven *proof) map[string]string {
+	out := map[string]string{}
+	for i := range proven.logins {
+		if m, ok := p.PrincipalTags[proven.logins[i].Provider]; ok {
+			maps.Copy(out, m.Apply(proven.logins[i].Claims))
+		}
+	}
+	maps.Copy(out, proven.tags)
+	return out
+}
+
+// link gives the identity that proven logins lead to, or links them to the one
+// that was asked for. Identities that meet are merged.
+func (s *Service) link(ctx context.Context, pool *Pool, asked IdentityID, proven *proof) (Identity, error) {
+	for range commitTries {
+		i, err := s.linkOnce(ctx, pool, asked, proven)
+		if k := KindOf(err); err == nil || k != Stale && k != errRaced {
+			return i, err
+		}
+	}
+	return Identity{}, Errorf(Busy, "link logins", "The identity is being changed by many at once. Try again")
+}
+
+// errRaced is the Kind of a store that finds a login linked which was free.
+const errRaced = Busy
+
+func (s *Service) linkOnce(ctx context.Context, pool *Pool, asked IdentityID, proven *proof) (Identity, error) {
+	owners, fresh, err := s.owners(ctx, pool.ID, proven)
+	if err != nil {
+		return Identity{}, err
+	}
+	winner, others, err := s.choose(ctx, asked, owners)
+	if err != nil {
+		return Identity{}, err
+	}
+	for _, loser := range others {
+		if winner, err = s.merge(ctx, pool, winner, loser); err != nil {
+			return Identity{}, err
+		}
+	}
+	return s.addLogins(ctx, pool, winner, fresh)
+}
+
+// owners finds the identities that proven logins lead to, each once, in the
+// logins' order, and the logins that lead to none.
+func (s *Service) owners(ctx context.Context, pool PoolID, proven *proof) (owners []Identity, fresh []Login, err error) {
+	add := func(id IdentityID) error {
+		if slices.ContainsFunc(owners, func(i Identity) bool { return i.ID == id }) {
+			return nil
+		}
+		i, err := s.current(ctx, id)
+		if err == nil && !slices.ContainsFunc(owners, func(o Identity) bool { return o.ID == i.ID }) {
+			owners = append(owners, i)
+		}
+		return err
+	}
+	for i := range proven.logins {
+		l := proven.logins[i].Login
+		id, err := proven.owner, error(nil)
+		if l.Provider != OwnProvider {
+			id, err = s.Store.FindLogin(ctx, pool, l)
+		}
+		if KindOf(err) == NotFound {
+			fresh = append(fresh, l)
+			continue
+		}
+		if err == nil {
+			err = add(id)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return owners, fresh, nil
+}
+
+// current reads an identity, or the one that it was merged into, when that has
+// all of its data.
+func (s *Service) current(ctx context.Context, id IdentityID) (Identity, error) {
+	const op = "read identity"
+	for {
+		i, err := s.Store.Identity(ctx, id)
+		switch {
+		case err != nil:
+			return Identity{}, err
+		case i.Deleted():
+			return Identity{}, noIdentity(op, id)
+		case i.MergedInto == "":
+			return i, nil
+		case i.Unfinished:
+			if err := s.finish(ctx, i); err != nil {
+				return Identity{}, err
+			}
+		}
+		id = i.MergedInto
+	}
+}
+
+// choose tells which identity stays, and which are merged into it. A guest goes
+// to the user that the logins name; a user stays who asked for.
+func (s *Service) choose(ctx context.Context, asked IdentityID, owners []Identity) (winner Identity, others []Identity, err error) {
+	const op = "link logins"
+	if asked == "" {
+		if len(owners) == 0 {
+			return Identity{}, nil, nil
+		}
+		return owners[0], owners[1:], nil
+	}
+	i, err := s.current(ctx, asked)
+	if err != nil {
+		return Identity{}, nil, err
+	}
+	at := slices.IndexFunc(owners, func(o Identity) bool { return o.ID == i.ID })
+	switch {
+	case at >= 0:
+		return i, slices.Delete(slices.Clone(owners), at, at+1), nil
+	case len(i.Logins) > 0 || i.Disabled:
+		return Identity{}, nil, Errorf(Denied, op, "Logins don't match. Please include at least one valid login for this identity or identity pool.")
+	case len(owners) == 0:
+		return i, nil, nil
+	}
+	return owners[0], append(owners[1:len(owners):len(owners)], i), nil
+}
+
+// addLogins links logins to an identity, to a new one if it has no id.
+func (s *Service) addLogins(ctx context.Context, pool *Pool, i Identity, fresh []Login) (Identity, error) {
+	if len(fresh) == 0 && i.ID != "" {
+		return i, nil
+	}
+	isNew := i.ID == ""
+	if isNew {
+		i = Identity{ID: IdentityID(newID(pool.ID.Region())), Pool: pool.ID, Created: MillisOf(s.now())}
+	}
+	i.Logins = slices.Concat(i.Logins, fresh)
+	i.Modified, i.Disabled = MillisOf(s.now()), false
+	if err := checkLogins(pool, i.ID, i.Logins); err != nil {
+		return Identity{}, err
+	}
+	err := s.Store.PutIdentity(ctx, i)
+	if KindOf(err) == Exists { // another request linked it a moment ago
+		return Identity{}, &Error{Kind: errRaced, Op: "link logins", Err: err}
+	}
+	i.Revision++
+	return i, err
+}
+
+// Unlink takes logins off an identity, for its user.
+//
+// Errors: as of [Service.SignIn].
+func (s *Service) Unlink(ctx context.Context, in SignIn, remove []string) error {
+	const op = "unlink identity"
+	if err := CheckIdentityID(in.Identity); err != nil {
+		return err
+	}
+	i, err := s.current(ctx, in.Identity)
+	if err != nil {
+		return err
+	}
+	pool, err := s.livePool(ctx, op, i.Pool)
+	if err != nil {
+		return err
+	}
+	proven, err := s.prove(ctx, &pool, in.Logins)
+	if err != nil {
+		return err
+	}
+	owners, _, err := s.owners(ctx, pool.ID, proven)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(owners, func(o Identity) bool { return o.ID == i.ID }) {
+		return Errorf(Denied, op, "Logins don't match. Please include at least one valid login for this identity or identity pool.")
+	}
+	return s.dropLogins(ctx, i.ID, func(l Login) bool { return slices.Contains(remove, l.Provider) })
+}
+
+// dropLogins takes logins off an identity. One that has none left is disabled:
+// it must not become a guest's, which anybody may be who knows its id.
+func (s *Service) dropLogins(ctx context.Context, id IdentityID, drop func(Login) bool) error {
+	for range commitTries {
+		i, err := s.current(ctx, id)
+		if err != nil {
+			return err
+		}
+		left := slices.DeleteFunc(slices.Clone(i.Logins), drop)
+		if len(left) == len(i.Logins) {
+			return nil
+		}
+		i.Logins, i.Disabled, i.Modified = left, len(left) == 0, MillisOf(s.now())
+		if err := s.Store.PutIdentity(ctx, i); KindOf(err) != Stale {
+			return err
+		}
+	}
+	return busy("unlink identity")
+}
