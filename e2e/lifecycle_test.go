@@ -46,7 +46,7 @@ func testSecondServer(t *testing.T) {
 	g.sync(t, g.dataset("notes"), replace("k", "v", 0))
 	for range 2 { // the first refusal must not open the way
 		r := s.serve("--data", s.data)
-		if r.code != 1 || !strings.Contains(r.stderr, s.data) || !strings.Contains(r.stderr, "is another server using it?") || strings.Contains(r.stdout, "ready") {
+		if r.code != 1 || !strings.Contains(r.stderr, s.data) || !strings.Contains(r.stderr, "is in use by another tributary") || strings.Contains(r.stdout, "ready") {
 			t.Errorf("%v", r)
 		}
 	}
@@ -357,7 +357,7 @@ func testNewKey(t *testing.T) {
 	s := startServer(t)
 	old := s.developer()
 	create := []string{"access-key", "create", "--data", s.data}
-	if r := s.run(create...); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "is another server using it? stop the server first") {
+	if r := s.run(create...); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "is in use by another tributary (process ") {
 		t.Errorf("beside a server: %v", r)
 	}
 	s.stop()

@@ -140,15 +140,28 @@ func (w *sweep) trim(ctx context.Context, s tributary.Shard, keep time.Duration)
 		return err
 	}
 	if overdue > through {
-		through = overdue
-		if through > horizon && w.Log != nil {
-			w.Log.Error("entries were dropped that a sink has not got", "shard", s.String(), "through", through)
+		lost, err := w.holds(ctx, s, max(through, horizon), overdue)
+		if err != nil {
+			return err
+		}
+		if lost {
+			through = overdue
+			if w.Log != nil {
+				w.Log.Error("entries were dropped that a sink has not got", "shard", s.String(), "through", through)
+			}
 		}
 	}
 	if through <= horizon {
 		return nil
 	}
 	return w.Store.Trim(ctx, s, through)
+}
+
+// holds tells whether there are entries above one position, up to another. What
+// a restore left out lies between positions too.
+func (w *sweep) holds(ctx context.Context, s tributary.Shard, above, through tributary.Position) (bool, error) {
+	first, err := w.Store.Read(ctx, s, above, 1)
+	return len(first) > 0 && first[0].Position <= through, err
 }
 
 // olderThan finds the last entry of at least an age.

@@ -1,13 +1,19 @@
 package stream_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"tributary"
+	"tributary/store/pebblestore"
 	"tributary/stream"
 )
 
@@ -193,4 +199,81 @@ func (h *hurried) Find(ctx context.Context, s tributary.Shard, at tributary.Mill
 		return "", errShard
 	}
 	return h.Store.Find(ctx, s, at)
+}
+
+// restore goes on with a backup of the store.
+func (w *world) restore() {
+	w.Helper()
+	b, err := w.store.Backup("test")
+	w.check(err)
+	var archive bytes.Buffer
+	_, err = b.Write(w.Context(), &archive)
+	w.check(errors.Join(err, b.Close()))
+	cfg := pebblestore.Config{Dir: "restored", FS: vfs.NewMem(), Now: w.now}
+	_, err = pebblestore.Restore(w.Context(), cfg, &archive, nil)
+	w.check(err)
+	w.store, err = pebblestore.Open(cfg)
+	w.check(err)
+	w.Cleanup(func() { w.check(w.store.Close()) })
+	w.service.Store = w.store
+}
+
+// TestRetentionRestored: what a restore leaves out of the logs is no loss. It
+// looks as old as the last entry, or older than any where there is none.
+func TestRetentionRestored(t *testing.T) {
+	w := newWorld(t)
+	var log bytes.Buffer
+	r := &stream.Retention{Store: w.store, Groups: []string{"test"}, Now: w.now, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	deliver := func(entries int) {
+		sink := newRecorder()
+		stop := start(t, w.pump(sink))
+		sink.await(t, entries)
+		stop()
+	}
+	horizons := func() (all []tributary.Position) {
+		shards, err := w.store.Shards(t.Context())
+		w.check(err)
+		for _, s := range shards {
+			at, err := w.store.Find(t.Context(), s, 0)
+			w.check(err)
+			all = append(all, at)
+		}
+		return all
+	}
+	w.write(1, 2) // the other shards are empty
+	deliver(2)
+	w.pass(time.Second)
+	w.check(r.Trim(t.Context()))
+	w.write(1, 1)
+	deliver(1)
+	before := horizons()
+	w.restore()
+	r.Store = w.store
+	w.pass(8 * 24 * time.Hour)
+	w.check(r.Trim(t.Context()))
+	if log.Len() > 0 {
+		t.Errorf("it is told of a loss:\n%s", log.String())
+	}
+	trimmed := 0
+	for i, at := range horizons() {
+		_, was, _ := before[i].Split()
+		_, is, _ := at.Split()
+		if trimmed += int(is - was); is > was+1 {
+			t.Errorf("trimmed from %d to %d", was, is)
+		}
+	}
+	if trimmed != 1 {
+		t.Errorf("%d entries were trimmed, want the one that was delivered", trimmed)
+	}
+	w.pass(8 * 24 * time.Hour) // what was seen as the log's end is old now
+	w.write(1, 1)
+	w.check(r.Trim(t.Context()))
+	if log.Len() > 0 {
+		t.Errorf("what is new counts as lost:\n%s", log.String())
+	}
+	w.pass(8 * 24 * time.Hour)
+	w.check(r.Trim(t.Context()))
+	if strings.Count(log.String(), "entries were dropped") != 1 {
+		t.Errorf("a loss is not told once:\n%s", log.String())
+	}
 }

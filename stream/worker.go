@@ -190,7 +190,7 @@ func (w *worker) skipGap(ctx context.Context) error {
 	// A sink that keeps its own checkpoint comes with the old one until it has
 	// taken something.
 	if have >= w.told {
-		w.log().Error("entries were trimmed before the sink had them: publish the pools in bulk to fill the gap",
+		w.log().Error("entries were trimmed before the sink had them: it goes on without them",
 			"group", w.Group, "shard", w.shard.String(), "checkpoint", have, "horizon", horizon)
 	}
 	w.told, w.lease.Checkpoint = horizon, horizon

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 
-	"tributary"
 	"tributary/awswire"
 )
 
@@ -28,7 +26,7 @@ type accessKeyCreateCmd struct {
 
 // Validate refuses what cannot work.
 func (c *accessKeyCreateCmd) Validate() error {
-	return cmp.Or(checkData(c.Data), checkRegions("--region", c.Region))
+	return cmp.Or(checkData(c.Data), checkStore("--store", c.Store), checkRegions("--region", c.Region))
 }
 
 // Help says what to do with it.
@@ -58,7 +56,7 @@ func (c *accessKeyCreateCmd) Run(e *env) (err error) {
 		}
 	}()
 	if err := s.openStore(e.ctx); err != nil {
-		return stopFirst(err)
+		return plain(err)
 	}
 	if err := s.openAuth(e.ctx); err != nil {
 		return err
@@ -78,16 +76,6 @@ func (c *accessKeyCreateCmd) Run(e *env) (err error) {
 	}
 	if err = writeSecret(path, credentialsText(key, c.Region)); err == nil {
 		_, _ = fmt.Fprintf(e.stderr, "the access key %s is in %s\n", key.AccessKeyID, path)
-	}
-	return err
-}
-
-// stopFirst says what to do about a store that cannot be opened because it is
-// in use, rather than for its files.
-func stopFirst(err error) error {
-	var path *fs.PathError
-	if tributary.KindOf(err) == tributary.Unavailable && !errors.As(err, &path) {
-		return fmt.Errorf("%w stop the server first", err)
 	}
 	return err
 }

@@ -17,6 +17,7 @@ import (
 const (
 	warehouseGroup     = "warehouse"      // carries each shard's entries
 	warehouseHostGroup = "warehouse host" // has the file of the embedded warehouse
+	warehouseFileGroup = "warehouse file" // its owner had that file last; it is never given back
 	retentionGroup     = "retention"
 	sweepGroup         = "sweep"
 )
@@ -193,6 +194,11 @@ func (s *server) warehouseNode(ctx context.Context) string {
 	if err != nil || name == now.node.Name {
 		return "" // answered here: with an error that says why
 	}
+	return urlOfNode(name)
+}
+
+// urlOfNode is where the node of a name is reached.
+func urlOfNode(name string) string {
 	at, _, _ := strings.Cut(name, "#")
 	return at
 }

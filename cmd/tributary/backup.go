@@ -83,8 +83,8 @@ func (c *backupCmd) write(e *env, w io.Writer, key []byte) (pebblestore.Manifest
 	}
 	defer func() { _ = answer.Body.Close() }()
 	m, err := pebblestore.CopyBackup(w, answer.Body, key)
-	if err != nil {
-		err = fmt.Errorf("the backup did not arrive whole, see the server's log: %w", err)
+	if tributary.KindOf(err) == tributary.Invalid {
+		err = errors.New("the backup did not arrive whole: see the server's log, and try again")
 	}
 	return m, err
 }
@@ -97,7 +97,7 @@ func (c *backupCmd) offline(e *env, w io.Writer, key []byte) (m pebblestore.Mani
 	}
 	s, err := pebblestore.Open(pebblestore.Config{Dir: dir, Log: commandLog(e), Failed: dieOf(e)})
 	if err != nil {
-		return m, stopFirst(err)
+		return m, plain(err)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	b, err := s.Backup(version)
@@ -224,7 +224,7 @@ func (s *server) tellLost(ctx context.Context) error {
 		}
 		for _, r := range db.Restores() {
 			if at != "" && r.Lost(at) {
-				s.log.Warn("the warehouse holds entries that the restored store has lost; they stay there: publish the pools in bulk to bring it in line",
+				s.log.Warn("the warehouse holds entries that the restored store has lost; their rows stay until the same records are written again",
 					"shard", shard.String(), "checkpoint", at, "backup", r.Backup.Time(), "restored", r.At.Time())
 				break
 			}

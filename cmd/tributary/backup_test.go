@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -119,8 +121,13 @@ func TestBackupRestore(t *testing.T) {
 	if out, _ := done(t, append(online, "-")...); !strings.Contains(out, "manifest.json") {
 		t.Errorf("%d bytes on the standard output", len(out))
 	}
-	refused(t, "stop the server first", "backup", "--offline", "--data", data, file+".2")
-	refused(t, "stop the server first", "check", "--data", data)
+	inUse := fmt.Sprintf("tributary: the data folder %s is in use by another tributary (process %d): stop it first\n", s.cfg.storeName(""), os.Getpid())
+	if runtime.GOOS != "linux" {
+		inUse = "is in use by another tributary: stop it first\n"
+	}
+	refused(t, inUse, "backup", "--offline", "--data", data, file+".2")
+	refused(t, inUse, "check", "--data", data)
+	refused(t, inUse, "serve", "--data", data, "--listen", "127.0.0.1:0")
 	refused(t, "there is a store in", "restore", "--data", data, file)
 	lost := syncRecord(t, s, "lost")
 	w, _ := s.warehouse.get()
@@ -286,8 +293,13 @@ func TestDamagedBackup(t *testing.T) {
 		if err := os.WriteFile(bad, change(bytes.Clone(content)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		refused(t, "the backup is damaged, or is none", "check", bad)
-		refused(t, "nothing was restored: the backup is damaged", "restore", "--data", filepath.Join(dir, "new"), bad)
+		refused(t, "tributary: "+bad+": the backup is damaged, or is none: ", "check", bad)
+		refused(t, ". Use another copy of it, or another backup\n", "check", bad)
+		refused(t, "tributary: nothing was restored: "+bad+": the backup is damaged, or is none: ", "restore", "--data", filepath.Join(dir, "new"), bad)
+	}
+	for _, command := range []string{"check", "restore"} {
+		refused(t, "there is no file "+file+".2: name one", command, "--data", filepath.Join(dir, "new"), file+".2")
+		refused(t, dir+" is a folder: name a file", command, "--data", filepath.Join(dir, "new"), dir)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "new", "store")); err == nil {
 		t.Error("there is a store of a damaged backup")

@@ -12,7 +12,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"tributary"
 	"tributary/store/pebblestore"
 )
 
@@ -68,12 +67,10 @@ func (c *checkCmd) Run(e *env) error {
 		r, err = c.checkBackup(e.ctx, cfg, &out)
 	} else {
 		r, err = pebblestore.Check(e.ctx, cfg)
-	}
-	if kind := tributary.KindOf(err); kind == tributary.Invalid || kind == tributary.NotFound {
-		err = said{err}
+		err = plain(err)
 	}
 	if err != nil {
-		return stopFirst(err)
+		return err
 	}
 	out.Tables, out.TableBytes, out.Keys, out.Records, out.Restores = r.Tables, r.TableBytes, r.Keys, r.Records, r.Restores
 	out.Pools, out.Streams, out.Identities, out.Datasets, out.Entries = r.Pools, r.Streams, r.Identities, r.Datasets, r.Entries
@@ -89,7 +86,7 @@ func (c *checkCmd) Run(e *env) error {
 
 // checkBackup compares a backup with its manifest, and checks the store in it.
 func (c *checkCmd) checkBackup(ctx context.Context, cfg pebblestore.Config, out *checked) (r pebblestore.CheckReport, err error) {
-	f, err := os.Open(c.File)
+	f, err := openBackup(c.File)
 	if err != nil {
 		return r, err
 	}
@@ -101,11 +98,12 @@ func (c *checkCmd) checkBackup(ctx context.Context, cfg pebblestore.Config, out 
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	m, _, err := pebblestore.Unpack(ctx, nil, dir, f)
 	if err != nil {
-		return r, err
+		return r, ofBackup(c.File, err)
 	}
 	out.Taken, out.Files = &m.Taken, len(m.Files)
 	cfg.Dir = dir
-	return pebblestore.Check(ctx, cfg)
+	r, err = pebblestore.Check(ctx, cfg)
+	return r, ofBackup(c.File, err)
 }
 
 func (c *checkCmd) print(w io.Writer, out *checked) error {

@@ -115,6 +115,12 @@ func TestCommandLine(t *testing.T) {
 		{"URLHost", []string{"serve", "--public-url", "http://:80"}, 2, "a host"},
 		{"URLPath", []string{"serve", "--public-url", "https://example.org/sync"}, 2, "no path"},
 		{"URLQuery", []string{"serve", "--public-url", "https://example.org/?a=b"}, 2, "no path"},
+		{"Store", []string{"serve", "--store", "nonsense://u:secret@h/x"}, 2, "--store is no database: it must be postgres://USER:PASSWORD@HOST:PORT/DATABASE"},
+		{"StorePort", []string{"serve", "--store", "postgres://u:secret@h:port/x"}, 2, "`postgres://u:xxxxx@h:port/x`: invalid port; it must be postgres://"},
+		{"StoreOfKey", []string{"access-key", "create", "--store", "nonsense://"}, 2, "--store is no database"},
+		{"StoreOfMigrate", []string{"migrate", "--store", "nonsense://"}, 2, "--store is no database"},
+		{"StoreOfMove", []string{"migrate-store", "--to", "embedded", "--store", "nonsense://"}, 2, "--store is no database"},
+		{"ToPort", []string{"migrate-store", "--to", "postgres://h:port/x"}, 2, "--to: the database's URL cannot be read"},
 		{"NoServer", []string{"query", "--server", "http://127.0.0.1:1", "--credentials", credentialsFile(t), "SELECT 1"}, 1, "http://127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused (is the server running?)"},
 		{"NoKey", []string{"query", "--data", t.TempDir(), "SELECT 1"}, 1, "no developer key in"},
 	} {

@@ -88,6 +88,9 @@ func (s *server) host(ctx context.Context) (err error) {
 		s.warehouse.set(nil, err)
 		return nil // the job is tried again
 	}
+	if err := s.noteHost(ctx); err != nil {
+		return err
+	}
 	s.warehouse.set(w, nil)
 	defer s.warehouse.set(nil, errElsewhere)
 	s.log.Info("this node has the embedded warehouse now", "file", s.cfg.warehouseFile())
@@ -118,10 +121,42 @@ func (s *server) refuseLoss(ctx context.Context, w tributary.Checkpointer) error
 		}
 		if have < min(l.Checkpoint, horizon) { // positions of one shard: text order is their order
 			return tributary.Errorf(tributary.Unavailable, "open warehouse",
-				"The embedded warehouse is in the file of another node; %s lacks entries that are no longer in the log. Start that node, or bring its file here, or go on without these entries by --warehouse-loss", s.cfg.warehouseFile())
+				"The embedded warehouse is in the file of %s; %s lacks entries that are no longer in the log. Start that node, or bring its file here, or go on without these entries by --warehouse-loss", s.lastHost(ctx), s.cfg.warehouseFile())
 		}
 	}
 	return nil
+}
+
+// noteHost notes that this node has the embedded warehouse, for those who miss
+// it later.
+func (s *server) noteHost(ctx context.Context) error {
+	noted, err := s.hostNote(ctx)
+	if err == nil {
+		_, err = s.store.SwapLease(ctx, noted.Take(s.membership.Load().node.Name))
+	}
+	return err
+}
+
+// hostNote is the note of the node that had the embedded warehouse last.
+func (s *server) hostNote(ctx context.Context) (tributary.Lease, error) {
+	all, err := s.store.Leases(ctx, warehouseFileGroup)
+	if err != nil || len(all) == 0 {
+		return tributary.Lease{Group: warehouseFileGroup}, err
+	}
+	return all[0], nil
+}
+
+// lastHost names the node that had the embedded warehouse last, for people.
+func (s *server) lastHost(ctx context.Context) string {
+	noted, err := s.hostNote(ctx)
+	if err != nil || noted.Owner == "" {
+		return "another node"
+	}
+	at := urlOfNode(noted.Owner)
+	if at == urlOfNode(s.membership.Load().node.Name) {
+		return "an earlier run of this node (" + at + ")"
+	}
+	return "the node " + at
 }
 
 // mostResult is how many bytes the values of a query's result may have.

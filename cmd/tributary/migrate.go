@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -18,7 +19,7 @@ func (c *migrateCmd) Validate() error {
 	if c.Store == "" {
 		return errors.New("--store is not set: it must be the database of the nodes, postgres://…")
 	}
-	return checkShards(c.Shards)
+	return cmp.Or(checkStore("--store", c.Store), checkShards(c.Shards))
 }
 
 // Help says when it is needed.
@@ -32,9 +33,8 @@ and new nodes run side by side while they are replaced.`
 // Run brings the schema to this program's version, or says what is to be done.
 func (c *migrateCmd) Run(e *env) error {
 	steps, err := pgstore.Pending(e.ctx, c.Store)
-	name, _, _ := pgstore.Place(c.Store)
 	if err != nil {
-		return plain(unreachable(name, err))
+		return plain(unreachable(c.Store, err))
 	}
 	if len(steps) == 0 {
 		_, err = fmt.Fprintf(e.stdout, "nothing to do: the schema has version %d\n", pgstore.Version())
@@ -49,7 +49,7 @@ func (c *migrateCmd) Run(e *env) error {
 		return nil
 	}
 	if err := pgstore.Migrate(e.ctx, c.Store, c.Shards); err != nil {
-		return plain(unreachable(name, err))
+		return plain(unreachable(c.Store, err))
 	}
 	_, err = fmt.Fprintf(e.stdout, "the schema was brought from version %d to %d\n", steps[0].Version-1, pgstore.Version())
 	return err

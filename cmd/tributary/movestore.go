@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -35,13 +36,13 @@ cut short is finished, or begun anew, by the same command.`
 
 // Validate refuses what cannot work.
 func (c *migrateStoreCmd) Validate() error {
-	if c.To == embeddedTarget || strings.HasPrefix(c.To, "postgres://") || strings.HasPrefix(c.To, "postgresql://") {
-		if c.Offline && c.Data == "" {
-			return errors.New("--offline needs --data DIR of the stopped server")
-		}
-		return c.serverFlags.Validate()
+	if c.To != embeddedTarget && !isDatabase(c.To) {
+		return fmt.Errorf("--to is neither a database nor the data folder's store: it must be %s or %s", databaseForm, embeddedTarget)
 	}
-	return fmt.Errorf("--to is %q, it must be postgres://… or %s", c.To, embeddedTarget)
+	if c.Offline && c.Data == "" {
+		return errors.New("--offline needs --data DIR of the stopped server")
+	}
+	return cmp.Or(checkStore("--to", strings.TrimPrefix(c.To, embeddedTarget)), checkStore("--store", c.Store), c.serverFlags.Validate())
 }
 
 // Run begins the move and tells how far it is until it has ended.
@@ -78,13 +79,13 @@ func (c *migrateStoreCmd) offline(e *env) (err error) {
 	store := strings.TrimPrefix(c.To, embeddedTarget)
 	source, err := s.openForMove(e.ctx, c.Store)
 	if err != nil {
-		return stopFirst(err)
+		return plain(err)
 	}
 	movable := move.Wrap(source)
 	defer func() { err = errors.Join(err, movable.Close()) }()
 	target, err := s.openForMove(e.ctx, store)
 	if err != nil {
-		return stopFirst(err)
+		return plain(err)
 	}
 	m := api.Move{From: s.cfg.storeName(c.Store), To: s.cfg.storeName(store), State: api.MoveDone, Began: time.Now()}
 	_, _ = fmt.Fprintf(e.stdout, "moving %s to %s\n", m.From, m.To)

@@ -41,6 +41,9 @@ func TestMigrateStore(t *testing.T) {
 	if _, err := newServer(t.Context(), &c, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "was moved to postgres://") {
 		t.Errorf("the old store: %v", err)
 	}
+	if code, out, stderr := tool(t, nil, "check", "--data", f.data); code != 1 || !strings.Contains(stderr, "was moved to postgres://") || !strings.Contains(stderr, "check looks at embedded stores") {
+		t.Errorf("check of the old store: %d %s%s", code, out, stderr)
+	}
 
 	s, stop = f.node(func(c *serveCmd) { c.Data = f.data })
 	f.rows(s, f.written)
@@ -66,7 +69,7 @@ func TestMigrateStore(t *testing.T) {
 	}
 	stop()
 	for _, to := range []string{"", "mysql://x", filepath.Join(f.data, "x")} {
-		if code, _, stderr := tool(t, nil, "migrate-store", "--to", to); code != 2 || !strings.Contains(stderr, "must be postgres://") {
+		if code, _, stderr := tool(t, nil, "migrate-store", "--to", to); code != 2 || !strings.Contains(stderr, "it must be postgres://") {
 			t.Errorf("--to %q: %d %s", to, code, stderr)
 		}
 	}

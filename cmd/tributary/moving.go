@@ -67,7 +67,7 @@ func (s *server) startMove(to string) (*api.Move, error) {
 		return &api.Move{From: s.cfg.storeName(now.store), To: s.cfg.storeName(now.store), State: api.MoveDone, Began: at, Ended: at}, nil // it is there
 	case to != embeddedTarget && now.store != "":
 		return nil, tributary.Errorf(tributary.Invalid, op, "From a database the store moves to %s, the one in the data folder, only", embeddedTarget)
-	case to != embeddedTarget && !strings.HasPrefix(to, "postgres://") && !strings.HasPrefix(to, "postgresql://"):
+	case to != embeddedTarget && !isDatabase(to):
 		return nil, tributary.Errorf(tributary.Invalid, op, "To must be postgres://… or %s", embeddedTarget)
 	}
 	if db, ok := s.movable.Engine().(*pebblestore.Store); ok && len(db.Restores()) > 0 {
@@ -145,7 +145,11 @@ func (s *server) openForMove(ctx context.Context, store string) (move.Engine, er
 	if store != "" {
 		cfg := s.cfg.databaseConfig(store)
 		cfg.Transfer = true
-		return pgstore.Open(ctx, cfg)
+		db, err := pgstore.Open(ctx, cfg)
+		if err != nil {
+			return nil, unreachable(store, err)
+		}
+		return db, nil
 	}
 	cfg, err := s.embeddedConfig()
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"math"
@@ -24,6 +25,11 @@ func TestNodes(t *testing.T) {
 		return func(c *serveCmd) { c.Store, c.MasterKeyFile, c.Warehouse = url, master, "none" }
 	}
 	two := startServer(t, another(filepath.Join(first, "master.key")))
+	var said bytes.Buffer
+	if two.greet(&said); strings.Contains(said.String(), credentialsName+" (missing") || strings.Contains(said.String(), "AWS_SHARED_CREDENTIALS_FILE") ||
+		!strings.Contains(said.String(), `credentials  in the store; "tributary access-key create --store postgres://USER:PASSWORD@HOST:PORT/DATABASE --data `+two.cfg.Data+" --master-key-file "+two.cfg.MasterKeyFile+`"`) {
+		t.Errorf("the greeting of a node without credentials:\n%s", said.String())
+	}
 	const id = "us-east-1:11111111-2222-4333-8444-555555555555"
 	if code, _, stderr := tool(t, nil, "pool", "create", "--server", one.url(), "--data", first, "--id", id, "made on one"); code != 0 {
 		t.Fatal(stderr)
@@ -170,7 +176,7 @@ func TestWarehouseOfNodes(t *testing.T) {
 		two, stopTwo := f.node(func(*serveCmd) {})
 		stop()
 		f.await(two, func(code int, _, stderr string) bool {
-			return code == 1 && strings.Contains(stderr, "is in the file of another node")
+			return code == 1 && strings.Contains(stderr, "is in the file of the node "+one.url()+"; "+two.cfg.warehouseFile()+" lacks")
 		})
 		_, stop = f.node(func(c *serveCmd) { c.Data = f.data }) // has the file
 		f.rows(two, 1)

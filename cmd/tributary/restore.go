@@ -34,25 +34,46 @@ Needs the master key of the store: in the backup, or as master.key in DIR.`
 func (c *restoreCmd) Run(e *env) (err error) {
 	f := os.Stdin
 	if c.File != "-" {
-		if f, err = os.Open(c.File); err != nil {
+		if f, err = openBackup(c.File); err != nil {
 			return err
 		}
 		defer func() { _ = f.Close() }()
 	}
 	cfg := pebblestore.Config{Dir: filepath.Join(c.Data, "store"), Log: commandLog(e)}
 	report, err := pebblestore.Restore(e.ctx, cfg, f, c.putMasterKey)
-	switch tributary.KindOf(err) {
-	case tributary.Invalid, tributary.Exists, tributary.Unavailable:
-		err = said{err}
-	}
 	if err != nil {
-		return fmt.Errorf("nothing was restored: %w", err)
+		return fmt.Errorf("nothing was restored: %w", ofBackup(c.File, err))
 	}
 	c.print(e.stdout, &report)
 	if _, err := os.Stat(filepath.Join(c.Data, pebblestore.MasterKeyName)); errors.Is(err, os.ErrNotExist) {
 		_, _ = fmt.Fprintf(e.stderr, "the master key is not in the backup: put it at %s before the server starts\n", filepath.Join(c.Data, pebblestore.MasterKeyName))
 	}
 	return nil
+}
+
+// openBackup opens the file of a backup.
+func openBackup(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("there is no file %s: name one that \"tributary backup\" wrote", path)
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a folder: name a file that \"tributary backup\" wrote, or a data folder by --data", path)
+	}
+	return os.Open(path)
+}
+
+// ofBackup says of an error about a backup's content which backup it is.
+func ofBackup(path string, err error) error {
+	if tributary.KindOf(err) != tributary.Invalid {
+		return plain(err)
+	}
+	if path == "-" {
+		path = "the standard input"
+	}
+	return fmt.Errorf("%s: %w", path, plain(err))
 }
 
 // putMasterKey writes the backup's master key, just before the store appears.

@@ -172,10 +172,10 @@ func (s *server) openStore(ctx context.Context) (err error) {
 	} else {
 		err = s.openDatabase(ctx)
 	}
-	if tributary.KindOf(err) == tributary.Unavailable {
+	if err != nil {
 		return plain(err)
 	}
-	if err == nil && s.cfg.Shards != nil {
+	if s.cfg.Shards != nil {
 		err = s.compareShards(ctx, *s.cfg.Shards)
 	}
 	return err
@@ -196,7 +196,7 @@ func (s *server) openDatabase(ctx context.Context) error {
 	}
 	db, err := pgstore.Open(ctx, s.cfg.databaseConfig(s.cfg.Store))
 	if err != nil {
-		return unreachable(s.cfg.storeName(s.cfg.Store), err)
+		return unreachable(s.cfg.Store, err)
 	}
 	s.serveFrom(db)
 	return nil
@@ -250,15 +250,6 @@ type said struct{ error }
 func (e said) Error() string { return tributary.Message(e.error) }
 
 func (e said) Unwrap() error { return e.error }
-
-// unreachable says of a database that does not answer which it is, and why.
-func unreachable(name string, err error) error {
-	var e *tributary.Error
-	if tributary.KindOf(err) != tributary.Unavailable || !errors.As(err, &e) || e.Err == nil {
-		return err
-	}
-	return fmt.Errorf("%s does not answer: %w", name, e.Err)
-}
 
 // plain leaves of an error what is meant for people, if anything is.
 func plain(err error) error {

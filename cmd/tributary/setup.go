@@ -156,6 +156,8 @@ func (s *server) greet(w io.Writer) {
 	say("  warehouse    %s", s.greetWarehouse())
 	_, missing := os.Stat(credentials)
 	switch {
+	case missing != nil && s.cfg.Store != "":
+		say("  credentials  in the store; \"tributary access-key create %s\" makes another key", s.keyFlags())
 	case missing != nil:
 		say("  credentials  %s (missing; make a key with \"tributary access-key create --write --data %s\" while the server is stopped)", credentials, s.cfg.Data)
 	default:
@@ -177,6 +179,16 @@ func (s *server) greet(w io.Writer) {
 	say("  aws cognito-identity create-identity-pool --identity-pool-name demo --allow-unauthenticated-identities")
 	say("  aws cognito-identity list-identity-pools --max-results 10")
 	say("")
+}
+
+// keyFlags are how access-key create finds this node's database and master key.
+// The database is named without its password.
+func (s *server) keyFlags() string {
+	flags := "--store " + databaseForm + " --data " + s.cfg.Data
+	if s.cfg.MasterKeyFile != "" {
+		flags += " --master-key-file " + s.cfg.MasterKeyFile
+	}
+	return flags
 }
 
 func absolute(path string) string {

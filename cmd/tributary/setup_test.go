@@ -217,7 +217,7 @@ func tryKey(t *testing.T, data string) {
 	if code, _, stderr := tool(t, nil, "pool", "create", "--server", s.url(), "--data", data, "by a new key"); code != 0 {
 		t.Error(stderr)
 	}
-	if code, _, stderr := tool(t, nil, "access-key", "create", "--data", data); code != 1 || !strings.Contains(stderr, "stop the server first") {
+	if code, _, stderr := tool(t, nil, "access-key", "create", "--data", data); code != 1 || !strings.Contains(stderr, "is in use by another tributary") {
 		t.Errorf("beside a server: %d %s", code, stderr)
 	}
 	stop()

@@ -161,7 +161,7 @@ func (t *tape) Read(p []byte) (int, error) {
 
 // damaged says what is wrong with a backup.
 func damaged(format string, args ...any) error {
-	return tributary.Errorf(tributary.Invalid, "read backup", "the backup is damaged, or is none: "+format, args...)
+	return tributary.Errorf(tributary.Invalid, "read backup", "the backup is damaged, or is none: "+format+". Use another copy of it, or another backup", args...)
 }
 
 // ReadBackup reads a backup to its end and hands out its files, each to be read
@@ -180,6 +180,8 @@ func ReadBackup(r io.Reader, file func(name string, size int64, r io.Reader) err
 		switch {
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 			return Manifest{}, damaged("it ends before its manifest")
+		case errors.Is(err, tar.ErrHeader) && len(found) == 0:
+			return Manifest{}, damaged("it is no tar archive, or a compressed one")
 		case errors.Is(err, tar.ErrHeader):
 			return Manifest{}, damaged("it is no tar archive behind its first %d files", len(found))
 		case err != nil:
@@ -241,7 +243,7 @@ func readManifest(t *tape, archive *tar.Reader, h *tar.Header, found []BackupFil
 		return m, damaged("its manifest cannot be read: %v", err)
 	}
 	if m.Format != archiveFormat {
-		return m, tributary.Errorf(tributary.Invalid, "read backup", "the backup has format %d, this program reads format %d", m.Format, archiveFormat)
+		return m, tributary.Errorf(tributary.Invalid, "read backup", "the backup has format %d, this program reads format %d: use tributary %.40q, which wrote it", m.Format, archiveFormat, m.Program)
 	}
 	const more = 4 << 10 // than the end of an archive
 	rest, err := io.ReadAll(io.LimitReader(t, more))

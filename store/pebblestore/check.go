@@ -50,8 +50,9 @@ func (r *CheckReport) fault(key []byte, format string, args ...any) {
 // written. It changes nothing.
 //
 // Errors: NotFound if there is no store, Unavailable if a server uses it,
-// Invalid if it is of another format. What is wrong with the store is no error,
-// but in the report, also if it cannot be opened for it.
+// Invalid if it is of another format, was moved, or is being filled. What is
+// wrong with the store is no error, but in the report, also if it cannot be
+// opened for it.
 func Check(ctx context.Context, cfg Config) (report CheckReport, err error) {
 	const op = "check"
 	began := time.Now()
@@ -63,7 +64,7 @@ func Check(ctx context.Context, cfg Config) (report CheckReport, err error) {
 	}
 	lock, err := pebble.LockDirectory(cfg.Dir, cfg.FS)
 	if err != nil {
-		return report, &tributary.Error{Kind: tributary.Unavailable, Op: op, Msg: notOpened(cfg.Dir, err), Err: err}
+		return report, &tributary.Error{Kind: tributary.Unavailable, Op: op, Msg: notLocked(cfg.Dir, "stop it first", err), Err: err}
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	if _, err := cfg.FS.Stat(cfg.FS.PathJoin(cfg.Dir, unfinished)); err == nil {
@@ -123,7 +124,7 @@ func (c *checker) run(fs vfs.FS, dir string, opts *pebble.Options) (err error) {
 			c.fault(nil, "the walk could not go on: %v", f.error)
 		}
 	}()
-	if err := c.checkFormat(); err != nil {
+	if err := c.checkFormat(dir); err != nil {
 		return err
 	}
 	if err := c.checkTables(fs, dir, opts); err != nil {
@@ -145,15 +146,33 @@ func (c *checker) run(fs vfs.FS, dir string, opts *pebble.Options) (err error) {
 	return nil
 }
 
-func (c *checker) checkFormat() error {
+func (c *checker) checkFormat(dir string) error {
 	value, err := getFrom(c.db, metaFormat)
 	if err != nil || len(value) != 4 {
 		return nil // the walk tells
 	}
-	if n := binary.BigEndian.Uint32([]byte(value)); n != Format {
+	n := binary.BigEndian.Uint32([]byte(value))
+	if n&inTransfer != 0 {
+		if err := c.checkState(dir); err != nil {
+			return err
+		}
+	}
+	if n &^= inTransfer; n != Format {
 		return tributary.Errorf(tributary.Invalid, "check", "the store has format %d, this program reads format %d", n, Format)
 	}
 	return nil
+}
+
+// checkState refuses a store that was moved, or is being filled.
+func (c *checker) checkState(dir string) error {
+	t, err := readState(c.db)
+	if err != nil {
+		return nil // the walk tells
+	}
+	if t.Phase == tributary.Moved {
+		return tributary.Errorf(tributary.Invalid, "check", "the store in %s was moved to %s at %s: check looks at embedded stores, a database has its own tools", dir, t.Peer, t.Since.Time().Format(time.RFC3339))
+	}
+	return t.Refusal(dir)
 }
 
 // checkTables reads every block of every table, and looks whether the tables

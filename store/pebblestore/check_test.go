@@ -366,3 +366,22 @@ func TestCheckRefuses(t *testing.T) {
 		t.Errorf("of a newer store: %v", err)
 	}
 }
+
+// TestCheckRefusesMoved: a store that another one has replaced, or that is
+// being filled, says so.
+func TestCheckRefusesMoved(t *testing.T) {
+	for phase, says := range map[tributary.StorePhase]string{
+		tributary.Moved:   "was moved to there at 1970-01-01T00:00:01Z: check looks at embedded stores",
+		tributary.Filling: "is being filled from there",
+	} {
+		cfg := pebblestore.Config{Dir: folder, FS: vfs.NewMem(), Transfer: true}
+		s := open(t, cfg)
+		err := s.SetState(t.Context(), tributary.TransferState{}, tributary.TransferState{Phase: phase, Move: "m", Peer: "there", Since: 1000})
+		if err := errors.Join(err, s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pebblestore.Check(t.Context(), cfg); tributary.KindOf(err) != tributary.Invalid || !strings.Contains(tributary.Message(err), says) {
+			t.Errorf("%s: %v", phase, err)
+		}
+	}
+}

@@ -455,7 +455,7 @@ func TestCreationCutShort(t *testing.T) {
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, pebblestore.Config{Dir: dir})
-	if _, err := pebblestore.Open(pebblestore.Config{Dir: dir}); tributary.KindOf(err) != tributary.Unavailable || !strings.Contains(tributary.Message(err), "another server") {
+	if _, err := pebblestore.Open(pebblestore.Config{Dir: dir}); tributary.KindOf(err) != tributary.Unavailable || !strings.Contains(tributary.Message(err), " is in use by another tributary") {
 		t.Errorf("a folder in use: %v", err)
 	}
 	if err := s.SetFormat(pebblestore.Format + 1); err != nil {

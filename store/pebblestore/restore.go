@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -90,7 +89,7 @@ func Restore(ctx context.Context, cfg Config, r io.Reader, prepare func(*Restore
 	}
 	lock, err := pebble.LockDirectory(work, fs)
 	if err != nil {
-		return RestoreReport{}, &tributary.Error{Kind: tributary.Unavailable, Op: op, Msg: fmt.Sprintf("the folder %s cannot be locked; is another restore under way?", work), Err: err}
+		return RestoreReport{}, &tributary.Error{Kind: tributary.Unavailable, Op: op, Msg: notLocked(work, "let its restore end first", err), Err: err}
 	}
 	j := restoring{cfg: cfg, fs: fs, dir: fs.PathJoin(work, "store")}
 	err = j.run(ctx, r, prepare)

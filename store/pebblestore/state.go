@@ -24,7 +24,7 @@ func (s *Store) enter() (serves bool, err error) {
 	if err := s.checkFormat(); err != nil {
 		return false, err
 	}
-	if s.state, err = s.readState(); err != nil {
+	if s.state, err = readState(s.db); err != nil {
 		return false, err
 	}
 	if err := s.state.Refusal(s.cfg.Dir); err != nil && !s.cfg.Transfer {
@@ -59,9 +59,9 @@ func (s *Store) refusal() error {
 	return s.alive()
 }
 
-func (s *Store) readState() (tributary.TransferState, error) {
+func readState(from pebble.Reader) (tributary.TransferState, error) {
 	var t tributary.TransferState
-	value, err := s.get(metaTransfer)
+	value, err := getFrom(from, metaTransfer)
 	if err == nil && value != "" {
 		err = json.Unmarshal([]byte(value), &t)
 	}

@@ -15,7 +15,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -145,7 +144,7 @@ func Open(cfg Config) (*Store, error) {
 		lock, err = pebble.LockDirectory(cfg.Dir, fs)
 	}
 	if err != nil {
-		return nil, &tributary.Error{Kind: tributary.Unavailable, Op: "open store", Msg: notOpened(cfg.Dir, err), Err: err}
+		return nil, &tributary.Error{Kind: tributary.Unavailable, Op: "open store", Msg: notLocked(cfg.Dir, "stop it first", err), Err: err}
 	}
 	s.room.lock = lock
 	err = sweepBackup(fs, cfg.Dir)
@@ -156,15 +155,6 @@ func Open(cfg Config) (*Store, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return s, nil
-}
-
-// notOpened says why a folder could not be locked.
-func notOpened(dir string, err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return fmt.Sprintf("the data folder %s cannot be used: %v", dir, path)
-	}
-	return fmt.Sprintf("the data folder %s cannot be locked; is another server using it?", dir)
 }
 
 // open opens or creates what is in the folder, which is locked.
