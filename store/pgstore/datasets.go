@@ -66,7 +66,7 @@ func pick(records []tributary.Record, names []string) []tributary.Record {
 }
 
 const viewQuery = `
-SELECT x.n, i.pool_id, i.revision, i.disabled, i.created, i.modified, i.logins, i.merged, i.merged_into, i.unfinished, i.datasets, i.bytes, i.data_modified, p.revision, d.body
+SELECT x.n, i.pool_id, i.revision, i.disabled, i.created, i.modified, i.logins, i.datasets, i.bytes, i.data_modified, p.revision, d.body
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (identity_id, name, n)
 JOIN identities i ON i.identity_id = x.identity_id
 JOIN pools p ON p.pool_id = i.pool_id
@@ -93,7 +93,7 @@ func (s *Store) viewAll(ctx context.Context, group []*waiting[viewCall]) (rest [
 			var i tributary.Identity
 			var logins, body []byte
 			var poolRevision int64
-			if err := rows.Scan(&n, &i.Pool, &i.Revision, &i.Disabled, &i.Created, &i.Modified, &logins, &i.Merged, &i.MergedInto, &i.Unfinished, &i.Datasets, &i.Usage.Bytes, &i.Usage.LastModified, &poolRevision, &body); err != nil {
+			if err := rows.Scan(&n, &i.Pool, &i.Revision, &i.Disabled, &i.Created, &i.Modified, &logins, &i.Datasets, &i.Usage.Bytes, &i.Usage.LastModified, &poolRevision, &body); err != nil {
 				return err
 			}
 			call := &group[n-1].call
@@ -121,8 +121,8 @@ func (s *Store) viewAll(ctx context.Context, group []*waiting[viewCall]) (rest [
 
 // fill takes what a query gave. The pool's revision is all of the pool yet.
 func (c *viewCall) fill(i tributary.Identity, logins, body []byte, poolRevision int64) error {
-	var err error
-	if i.Logins, err = decodeLogins(logins); err != nil {
+	err := decodeFacts(&i, logins)
+	if err != nil {
 		return wrapStored("read identity "+string(i.ID), err)
 	}
 	*c.dataset = codec.Dataset{Head: tributary.Dataset{Key: ownKey(c.key)}}

@@ -13,33 +13,40 @@ import (
 	"tributary/store/codec"
 )
 
-const identityFields = `pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified`
+const identityFields = `pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified`
 
 func scanIdentity(row pgx.Row, i *tributary.Identity) error {
 	var logins []byte
-	if err := row.Scan(&i.Pool, &i.Revision, &i.Disabled, &i.Created, &i.Modified, &logins, &i.Merged, &i.MergedInto, &i.Unfinished, &i.Datasets, &i.Usage.Bytes, &i.Usage.LastModified); err != nil {
+	if err := row.Scan(&i.Pool, &i.Revision, &i.Disabled, &i.Created, &i.Modified, &logins, &i.Datasets, &i.Usage.Bytes, &i.Usage.LastModified); err != nil {
 		return err
 	}
-	var err error
-	i.Logins, err = decodeLogins(logins)
-	return wrapStored("read identity "+string(i.ID), err)
+	return wrapStored("read identity "+string(i.ID), decodeFacts(i, logins))
 }
 
-func encodeLogins(logins []tributary.Login) []byte {
-	b := binary.AppendUvarint(nil, uint64(len(logins)))
-	for _, l := range logins {
+// encodeFacts writes what no statement looks for: the logins, and behind them,
+// where programs of schema version 2 do not look, what became of the identity.
+func encodeFacts(i *tributary.Identity) []byte {
+	b := binary.AppendUvarint(nil, uint64(len(i.Logins)))
+	for _, l := range i.Logins {
 		b = codec.AppendText(codec.AppendText(b, l.Provider), l.User)
 	}
-	return b
+	return codec.AppendIdentityState(b, i)
 }
 
-func decodeLogins(b []byte) ([]tributary.Login, error) {
+// decodeFacts reads what encodeFacts wrote. Whether the identity is disabled
+// its column tells.
+func decodeFacts(i *tributary.Identity, b []byte) error {
 	r := codec.Reader{Rest: string(b)}
-	var out []tributary.Login
+	i.Logins = nil
 	for range r.Count() {
-		out = append(out, tributary.Login{Provider: r.Text(), User: r.Text()})
+		i.Logins = append(i.Logins, tributary.Login{Provider: r.Text(), User: r.Text()})
 	}
-	return out, r.Err
+	if r.Rest != "" {
+		disabled := i.Disabled
+		r.IdentityState(i)
+		i.Disabled = disabled
+	}
+	return r.Err
 }
 
 // Identity reads an identity.
@@ -104,7 +111,8 @@ func (s *Store) FindLogin(ctx context.Context, pool tributary.PoolID, l tributar
 
 // UnfinishedIdentities lists the identities with work to be done.
 func (s *Store) UnfinishedIdentities(ctx context.Context, after tributary.IdentityID, limit int) ([]tributary.Identity, error) {
-	return s.listIdentities(ctx, `unfinished AND identity_id > $1 ORDER BY identity_id LIMIT $2`, above(string(after)), limit)
+	return s.listIdentities(ctx, `identity_id IN (SELECT identity_id FROM unfinished WHERE identity_id > $1 ORDER BY identity_id LIMIT $2) ORDER BY identity_id`,
+		above(string(after)), limit)
 }
 
 // PutIdentity writes identities and their logins.
@@ -156,13 +164,27 @@ func checkIdentity(ctx context.Context, tx pgx.Tx, i *tributary.Identity) ([]tri
 
 func writeIdentity(ctx context.Context, tx pgx.Tx, i *tributary.Identity) error {
 	const op = "put identity"
-	args := []any{string(i.ID), i.Disabled, int64(i.Created), int64(i.Modified), encodeLogins(i.Logins), i.Merged, string(i.MergedInto), i.Unfinished}
-	if i.Revision == 0 {
-		return oneRow(op)(tx.Exec(ctx, `INSERT INTO identities (identity_id, disabled, created, modified, logins, merged, merged_into, unfinished, pool_id, revision, datasets, bytes, data_modified)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, 0, 0) ON CONFLICT DO NOTHING`, append(args, string(i.Pool))...))
+	if err := noteUnfinished(ctx, tx, i); err != nil {
+		return err
 	}
-	return oneRow(op)(tx.Exec(ctx, `UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5,
-		merged = $6, merged_into = $7, unfinished = $8 WHERE identity_id = $1`, args...))
+	args := []any{string(i.ID), i.Disabled, int64(i.Created), int64(i.Modified), encodeFacts(i)}
+	if i.Revision == 0 {
+		return oneRow(op)(tx.Exec(ctx, `INSERT INTO identities (identity_id, disabled, created, modified, logins, pool_id, revision, datasets, bytes, data_modified)
+			VALUES ($1, $2, $3, $4, $5, $6, 1, 0, 0, 0) ON CONFLICT DO NOTHING`, append(args, string(i.Pool))...))
+	}
+	return oneRow(op)(tx.Exec(ctx, `UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5 WHERE identity_id = $1`, args...))
+}
+
+// noteUnfinished keeps the list of those with work to be done.
+func noteUnfinished(ctx context.Context, tx pgx.Tx, i *tributary.Identity) error {
+	note := `DELETE FROM unfinished WHERE identity_id = $1`
+	if i.Unfinished {
+		note = `INSERT INTO unfinished (identity_id) VALUES ($1) ON CONFLICT DO NOTHING`
+	} else if i.Revision == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, note, string(i.ID))
+	return err
 }
 
 // link is a login and the identity that it leads to.
@@ -231,8 +253,10 @@ func (s *Store) DeleteIdentity(ctx context.Context, id tributary.IdentityID) err
 		if err := unlink(ctx, tx, linksOf(&i, i.Logins)); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM datasets WHERE identity_id = $1`, string(id)); err != nil {
-			return err
+		for _, table := range []string{`DELETE FROM unfinished WHERE identity_id = $1`, `DELETE FROM datasets WHERE identity_id = $1`} {
+			if _, err := tx.Exec(ctx, table, string(id)); err != nil {
+				return err
+			}
 		}
 		_, err = tx.Exec(ctx, `DELETE FROM identities WHERE identity_id = $1`, string(id))
 		return err

@@ -49,10 +49,10 @@ type importer struct {
 	identities struct {
 		ids, pools                                          []string
 		revisions, created, modified, datasets, bytes, data []int64
-		disabled, merged, unfinished                        []bool
-		mergedInto                                          []string
+		disabled                                            []bool
 		logins                                              [][]byte
 		gone                                                []string // all that are written, before they are
+		unfinished                                          []string
 		links                                               loginColumns
 	}
 	datasets struct {
@@ -235,8 +235,10 @@ func (w *importer) addIdentity(item *tributary.Item) error {
 	c.ids, c.pools, c.revisions = append(c.ids, item.Key), append(c.pools, string(i.Pool)), append(c.revisions, i.Revision)
 	c.created, c.modified, c.disabled = append(c.created, int64(i.Created)), append(c.modified, int64(i.Modified)), append(c.disabled, i.Disabled)
 	c.datasets, c.bytes, c.data = append(c.datasets, i.Datasets), append(c.bytes, i.Usage.Bytes), append(c.data, int64(i.Usage.LastModified))
-	c.merged, c.unfinished, c.mergedInto = append(c.merged, i.Merged), append(c.unfinished, i.Unfinished), append(c.mergedInto, string(i.MergedInto))
-	c.logins = append(c.logins, encodeLogins(i.Logins))
+	c.logins = append(c.logins, encodeFacts(&i))
+	if i.Unfinished {
+		c.unfinished = append(c.unfinished, item.Key)
+	}
 	for n, l := range i.Logins {
 		repeated := false
 		for _, before := range i.Logins[:n] {
@@ -303,13 +305,14 @@ func (w *importer) clear(ctx context.Context, tx pgx.Tx) ([]statement, error) {
 		var id, pool string
 		var logins []byte
 		if _, err := pgx.ForEachRow(rows, []any{&id, &pool, &logins}, func() error {
-			list, err := decodeLogins(logins)
-			for _, l := range list {
+			var was tributary.Identity
+			err := decodeFacts(&was, logins)
+			for _, l := range was.Logins {
 				// A login that leads to another identity by now is that one's.
 				out = append(out, statement{`DELETE FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3 AND identity_id = $4`,
 					[]any{pool, []byte(l.Provider), []byte(l.User), id}})
 			}
-			out = append(out, statement{`DELETE FROM identities WHERE identity_id = $1`, []any{id}})
+			out = append(out, statement{`DELETE FROM unfinished WHERE identity_id = $1`, []any{id}}, statement{`DELETE FROM identities WHERE identity_id = $1`, []any{id}})
 			return wrapStored("read identity "+id, err)
 		}); err != nil {
 			return nil, err
@@ -337,9 +340,9 @@ const (
 
 	importLinks = `INSERT INTO logins (identity_id, pool_id, provider, username) SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])
 		ON CONFLICT (pool_id, provider, username) DO UPDATE SET identity_id = excluded.identity_id`
-	importIdentities = `INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified, merged, merged_into, unfinished)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[],
-			$11::boolean[], $12::text[], $13::boolean[])`
+	importUnfinished = `INSERT INTO unfinished (identity_id) SELECT * FROM unnest($1::text[])`
+	importIdentities = `INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[])`
 	importDatasets = `INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bytea[])
 		ON CONFLICT (identity_id, name) DO UPDATE SET sync_count = excluded.sync_count, change_id = excluded.change_id, live = excluded.live, body = excluded.body`
@@ -359,7 +362,10 @@ func (w *importer) queue(filling string, clear []statement) *pgx.Batch {
 		if len(i.links.ids) > 0 {
 			out.Queue(importLinks, i.links.ids, i.links.pools, i.links.providers, i.links.users)
 		}
-		out.Queue(importIdentities, i.ids, i.pools, i.revisions, i.disabled, i.created, i.modified, i.logins, i.datasets, i.bytes, i.data, i.merged, i.mergedInto, i.unfinished)
+		if len(i.unfinished) > 0 {
+			out.Queue(importUnfinished, i.unfinished)
+		}
+		out.Queue(importIdentities, i.ids, i.pools, i.revisions, i.disabled, i.created, i.modified, i.logins, i.datasets, i.bytes, i.data)
 	}
 	if d := &w.datasets; len(d.ids) > 0 {
 		out.Queue(importDatasets, d.ids, d.names, d.counts, d.changes, d.live, d.bodies)

@@ -124,10 +124,9 @@ CREATE TABLE sealing_keys (
 	revision bigint NOT NULL,
 	body text NOT NULL
 )`, `
-ALTER TABLE identities ADD COLUMN merged boolean NOT NULL DEFAULT false;
-ALTER TABLE identities ADD COLUMN merged_into text NOT NULL DEFAULT '';
-ALTER TABLE identities ADD COLUMN unfinished boolean NOT NULL DEFAULT false;
-CREATE INDEX unfinished_identities ON identities (identity_id) WHERE unfinished`,
+CREATE TABLE unfinished (
+	identity_id text COLLATE "C" PRIMARY KEY
+)`,
 }
 
 // Version is the schema's version that this program reads and writes.

@@ -14,7 +14,7 @@ var _ tributary.Transfer = (*Store)(nil)
 
 // transferTables are all tables that items are made of: a store that is to be
 // filled is emptied of them.
-var transferTables = []string{"pools", "identities", "logins", "datasets", "records", "streams", "shards", "log", "usage", "sessions", "leases", "access_keys", "sealing_keys"}
+var transferTables = []string{"pools", "identities", "unfinished", "logins", "datasets", "records", "streams", "shards", "log", "usage", "sessions", "leases", "access_keys", "sealing_keys"}
 
 // The kinds of which there are few, with a query that gives all items. Their
 // values are text, copied as they are.

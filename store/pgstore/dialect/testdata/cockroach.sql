@@ -116,11 +116,7 @@ CREATE TABLE sealing_keys (
 	body text NOT NULL
 );
 
-ALTER TABLE identities ADD COLUMN merged boolean NOT NULL DEFAULT false;
-
-ALTER TABLE identities ADD COLUMN merged_into text NOT NULL DEFAULT '';
-
-ALTER TABLE identities ADD COLUMN unfinished boolean NOT NULL DEFAULT false;
-
-CREATE INDEX unfinished_identities ON identities (identity_id) WHERE unfinished;
+CREATE TABLE unfinished (
+	identity_id text PRIMARY KEY
+);
 

@@ -1,9 +1,3 @@
-ALTER TABLE identities ADD COLUMN merged boolean NOT NULL DEFAULT false;
-
-ALTER TABLE identities ADD COLUMN merged_into text NOT NULL DEFAULT '';
-
-ALTER TABLE identities ADD COLUMN unfinished boolean NOT NULL DEFAULT false;
-
 BEGIN; SET LOCAL statement_timeout = 0;
 
 BEGIN; WITH held AS (SELECT 1 FROM meta WHERE name = 'id' FOR KEY SHARE) SELECT 1 / count(*) FROM held;
@@ -11,8 +5,6 @@ BEGIN; WITH held AS (SELECT 1 FROM meta WHERE name = 'id' FOR KEY SHARE) SELECT 
 CREATE INDEX identities_of_pool ON identities (pool_id, identity_id);
 
 CREATE INDEX records_by_count ON records (identity_id, dataset, sync_count, key);
-
-CREATE INDEX unfinished_identities ON identities (identity_id) WHERE unfinished;
 
 CREATE TABLE IF NOT EXISTS schema_versions (version bigint PRIMARY KEY);
 
@@ -121,6 +113,10 @@ CREATE TABLE streams (
 	body text NOT NULL
 );
 
+CREATE TABLE unfinished (
+	identity_id text COLLATE "C" PRIMARY KEY
+);
+
 CREATE TABLE usage (
 	pool_id text COLLATE "C" NOT NULL,
 	stream_id bigint NOT NULL,
@@ -180,6 +176,8 @@ DELETE FROM shards WHERE stream_id = $1 AND shard = $2;
 
 DELETE FROM streams WHERE stream_id = $1;
 
+DELETE FROM unfinished WHERE identity_id = $1;
+
 DELETE FROM usage WHERE pool_id = $1;
 
 DELETE FROM usage WHERE stream_id = $1;
@@ -193,12 +191,11 @@ INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bytea[])
 		ON CONFLICT (identity_id, name) DO UPDATE SET sync_count = excluded.sync_count, change_id = excluded.change_id, live = excluded.live, body = excluded.body;
 
-INSERT INTO identities (identity_id, disabled, created, modified, logins, merged, merged_into, unfinished, pool_id, revision, datasets, bytes, data_modified)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, 0, 0) ON CONFLICT DO NOTHING;
+INSERT INTO identities (identity_id, disabled, created, modified, logins, pool_id, revision, datasets, bytes, data_modified)
+			VALUES ($1, $2, $3, $4, $5, $6, 1, 0, 0, 0) ON CONFLICT DO NOTHING;
 
-INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified, merged, merged_into, unfinished)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[],
-			$11::boolean[], $12::text[], $13::boolean[]);
+INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[]);
 
 INSERT INTO leases (revision, body, sink, stream_id, shard) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 
@@ -251,6 +248,10 @@ INSERT INTO streams (stream_id, name, revision, body) VALUES ($1, $2, $3, $4)
 
 INSERT INTO streams (stream_id, name, revision, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
 
+INSERT INTO unfinished (identity_id) SELECT * FROM unnest($1::text[]);
+
+INSERT INTO unfinished (identity_id) VALUES ($1) ON CONFLICT DO NOTHING;
+
 INSERT INTO usage (pool_id, stream_id, shard, bytes, modified)
 			SELECT pool_id, $2::bigint, 0, sum(bytes), max(modified) FROM usage WHERE stream_id = $1 GROUP BY pool_id ORDER BY pool_id
 			ON CONFLICT (pool_id, stream_id, shard) DO UPDATE SET bytes = usage.bytes + excluded.bytes, modified = greatest(usage.modified, excluded.modified);
@@ -295,6 +296,8 @@ SELECT CASE name WHEN 'last_stream' THEN 'last stream' ELSE 'id' END::bytea, 0::
 SELECT EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys) OR EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1);
 
 SELECT EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1) OR EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys);
+
+SELECT EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1) OR EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM unfinished) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys);
 
 SELECT arrived FROM log WHERE stream_id = $1 AND shard = $2 AND position = $3;
 
@@ -361,6 +364,8 @@ SELECT identity_id, pool_id, logins FROM identities WHERE identity_id = ANY($1);
 SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id = ANY($1);
 
 SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id > $1 ORDER BY identity_id LIMIT $2;
+
+SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id IN (SELECT identity_id FROM unfinished WHERE identity_id > $1 ORDER BY identity_id LIMIT $2) ORDER BY identity_id;
 
 SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE pool_id = $1 AND identity_id > $2 ORDER BY identity_id LIMIT $3;
 
@@ -494,12 +499,13 @@ TRUNCATE shards;
 
 TRUNCATE streams;
 
+TRUNCATE unfinished;
+
 TRUNCATE usage;
 
 UPDATE access_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3;
 
-UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5,
-		merged = $6, merged_into = $7, unfinished = $8 WHERE identity_id = $1;
+UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5 WHERE identity_id = $1;
 
 UPDATE leases SET revision = $1, body = $2 WHERE revision = $1 - 1 AND sink = $3 AND stream_id = $4 AND shard = $5;
 
