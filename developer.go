@@ -25,12 +25,12 @@ func (s *Service) Token(ctx context.Context, in SignIn) (Identity, string, error
 	if pool.AllowClassicFlow != nil && !*pool.AllowClassicFlow {
 		return Identity{}, "", Errorf(Invalid, op, "Basic (classic) flow is not enabled, please use enhanced flow.")
 	}
-	token, err := s.issue(&g.Identity, g.Logins, g.Tags, tokenLife)
+	token, err := s.issue(ctx, &g.Identity, g.Logins, g.Tags, tokenLife)
 	return g.Identity, token, err
 }
 
 // issue makes an OpenID token of an identity that logins have proven.
-func (s *Service) issue(i *Identity, logins []VerifiedLogin, tags map[string]string, life time.Duration) (string, error) {
+func (s *Service) issue(ctx context.Context, i *Identity, logins []VerifiedLogin, tags map[string]string, life time.Duration) (string, error) {
 	if s.Tokens == nil {
 		return "", Errorf(Unavailable, "issue token", "This server does not issue OpenID tokens")
 	}
@@ -41,7 +41,7 @@ func (s *Service) issue(i *Identity, logins []VerifiedLogin, tags map[string]str
 			methods = append(methods, l.Provider, l.Provider+":"+string(i.Pool)+":"+l.User)
 		}
 	}
-	return s.Tokens.IssueToken(OpenIDToken{Pool: i.Pool, Identity: i.ID, Methods: methods, Tags: tags, Until: s.now().Add(life)})
+	return s.Tokens.IssueToken(ctx, OpenIDToken{Pool: i.Pool, Identity: i.ID, Methods: methods, Tags: tags, Until: s.now().Add(life)})
 }
 
 // DeveloperSignIn is how a developer's backend signs a user in.
@@ -87,7 +87,7 @@ func (s *Service) DeveloperToken(ctx context.Context, p Principal, in DeveloperS
 	if err != nil {
 		return Identity{}, "", err
 	}
-	token, err := s.issue(&i, proven.logins, in.Tags, in.Life)
+	token, err := s.issue(ctx, &i, proven.logins, in.Tags, in.Life)
 	return i, token, err
 }
 

@@ -1,6 +1,9 @@
 package tributary
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // OwnProvider is the name under which our own OpenID tokens come back as logins.
 const OwnProvider = "cognito-identity.amazonaws.com"
@@ -19,10 +22,10 @@ type OpenIDToken struct {
 // OpenIDTokens makes and reads our own OpenID tokens.
 type OpenIDTokens interface {
 	// IssueToken signs a token.
-	IssueToken(OpenIDToken) (string, error)
+	IssueToken(ctx context.Context, t OpenIDToken) (string, error)
 	// OpenToken reads a token that was issued here. Denied, with AWS's text, if it
 	// was not, or has expired.
-	OpenToken(token string) (OpenIDToken, error)
+	OpenToken(ctx context.Context, token string) (OpenIDToken, error)
 }
 
 // How long our tokens are good.

@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/binary"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -13,10 +16,13 @@ import (
 // SealingKey is a key that tokens and credentials are sealed under. All nodes
 // share these keys; a new one takes over from time to time, so that one that
 // leaked opens no more than what was sealed in its time.
+//
+// A key whose id has the signing bit is one that OpenID tokens are signed with.
+// Nothing is sealed under it, but by programs that do not know the bit yet.
 type SealingKey struct {
 	ID       uint32 // rises; 0 stands for the master key
 	Revision int64
-	Sealed   []byte // the key's 32 bytes, with the master key
+	Sealed   []byte // the key, with the master key: 32 bytes, or PKCS #8
 	Created  Millis
 }
 
@@ -30,6 +36,9 @@ type SealingKeys interface {
 	DeleteSealingKey(ctx context.Context, id uint32) error
 }
 
+// signingBit is set in the id of a key that OpenID tokens are signed with.
+const signingBit = 1 << 31
+
 // Rotation keeps a Sealer's keys as the store has them, makes a new one when
 // the newest is old, and drops those that nothing open is sealed under. Every
 // node runs it. Keys and Sealer are required.
@@ -39,6 +48,10 @@ type Rotation struct {
 	Every  time.Duration    // age at which a key is replaced; 0: 30 days
 	Log    *slog.Logger     // nil: no log
 	Now    func() time.Time // nil: time.Now
+	// Signing makes it the rotation of the keys that OpenID tokens are signed
+	// with: it hears of all of them, and of the one to sign with. The Sealer's are
+	// another Rotation's then.
+	Signing func(keys map[uint32]*rsa.PrivateKey, current uint32)
 
 	seen map[uint32]time.Time // since when a key can be taken for known to all
 	met  map[uint32]time.Time // when this process saw a key first
@@ -77,7 +90,7 @@ func (r *Rotation) Look(ctx context.Context) error {
 	if r.Now != nil {
 		now = r.Now()
 	}
-	keys, err := r.list(ctx)
+	all, keys, err := r.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,17 +99,35 @@ func (r *Rotation) Look(ctx context.Context) error {
 		if err := r.make(ctx, keys, now); err != nil {
 			return err
 		}
-		if keys, err = r.list(ctx); err != nil {
+		if all, keys, err = r.list(ctx); err != nil {
 			return err
 		}
 		if secrets = r.open(keys); len(secrets) == 0 {
 			return Errorf(Invalid, "open sealing keys", "The master key does not open the sealing keys of the store: every node needs the one that the store began with")
 		}
 	}
-	if err := r.Sealer.use(secrets, r.current(keys, secrets, now)); err != nil {
+	if err := r.use(all, secrets, r.current(keys, secrets, now)); err != nil {
 		return err
 	}
 	return r.drop(ctx, keys, now)
+}
+
+// use gives the keys to who works with them.
+func (r *Rotation) use(all []SealingKey, secrets map[uint32][]byte, current uint32) error {
+	if r.Signing == nil {
+		return r.Sealer.use(r.open(all), current)
+	}
+	keys := map[uint32]*rsa.PrivateKey{}
+	for id, secret := range secrets {
+		key, err := x509.ParsePKCS8PrivateKey(secret)
+		private, ok := key.(*rsa.PrivateKey)
+		if err != nil || !ok {
+			return &Error{Kind: Internal, Op: "read signing key", Err: fmt.Errorf("key %d is none: %w", id, err)}
+		}
+		keys[id] = private
+	}
+	r.Signing(keys, current)
+	return nil
 }
 
 // open gives the keys' secrets, by their ids.
@@ -110,27 +141,51 @@ func (r *Rotation) open(keys []SealingKey) map[uint32][]byte {
 	return secrets
 }
 
-// list gives the keys in the order of their ids.
-func (r *Rotation) list(ctx context.Context) ([]SealingKey, error) {
-	keys, err := r.Keys.SealingKeys(ctx)
-	slices.SortFunc(keys, func(a, b SealingKey) int { return cmp.Compare(a.ID, b.ID) })
-	return keys, err
+// list gives all keys, and those of this rotation in the order of their ids.
+func (r *Rotation) list(ctx context.Context) (all, own []SealingKey, err error) {
+	all, err = r.Keys.SealingKeys(ctx)
+	for _, k := range all {
+		if (k.ID&signingBit != 0) == (r.Signing != nil) {
+			own = append(own, k)
+		}
+	}
+	slices.SortFunc(own, func(a, b SealingKey) int { return cmp.Compare(a.ID, b.ID) })
+	return all, own, err
 }
 
 // make makes the next key, unless another node is faster.
 func (r *Rotation) make(ctx context.Context, have []SealingKey, now time.Time) error {
 	k := SealingKey{ID: 1, Created: MillisOf(now)}
+	if r.Signing != nil {
+		k.ID |= signingBit
+	}
 	if n := len(have); n > 0 {
 		k.ID = have[n-1].ID + 1
 	}
-	secret := make([]byte, MasterKeyLength)
-	_, _ = rand.Read(secret) // never fails
+	secret, err := r.secret()
+	if err != nil {
+		return err
+	}
 	k.Sealed = []byte(r.Sealer.SealForGood(sealingKeyContext(k.ID), secret))
-	err := r.Keys.PutSealingKey(ctx, k)
-	if KindOf(err) == Stale {
+	if err = r.Keys.PutSealingKey(ctx, k); KindOf(err) == Stale {
 		return nil
 	}
 	return err
+}
+
+// secret makes what a new key consists of.
+func (r *Rotation) secret() ([]byte, error) {
+	if r.Signing == nil {
+		secret := make([]byte, MasterKeyLength)
+		_, _ = rand.Read(secret) // never fails
+		return secret, nil
+	}
+	const bits = 2048
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		return nil, &Error{Kind: Internal, Op: "make signing key", Err: err}
+	}
+	return x509.MarshalPKCS8PrivateKey(key)
 }
 
 func sealingKeyContext(id uint32) string {

@@ -110,7 +110,7 @@ func (s *Service) prove(ctx context.Context, pool *Pool, logins map[string]strin
 	out := &proof{}
 	for _, provider := range slices.Sorted(maps.Keys(logins)) {
 		if provider == OwnProvider {
-			if err := s.proveOwn(pool, logins[provider], out); err != nil {
+			if err := s.proveOwn(ctx, pool, logins[provider], out); err != nil {
 				return nil, err
 			}
 			continue
@@ -132,12 +132,12 @@ func errProvider(op string) error {
 }
 
 // proveOwn takes a token that we issued to a developer for a user.
-func (s *Service) proveOwn(pool *Pool, token string, out *proof) error {
+func (s *Service) proveOwn(ctx context.Context, pool *Pool, token string, out *proof) error {
 	const op = "check logins"
 	if s.Tokens == nil {
 		return errProvider(op)
 	}
-	t, err := s.Tokens.OpenToken(token)
+	t, err := s.Tokens.OpenToken(ctx, token)
 	if err != nil {
 		return err
 	}

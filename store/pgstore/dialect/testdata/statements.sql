@@ -113,10 +113,6 @@ CREATE TABLE streams (
 	body text NOT NULL
 );
 
-CREATE TABLE unfinished (
-	identity_id text COLLATE "C" PRIMARY KEY
-);
-
 CREATE TABLE usage (
 	pool_id text COLLATE "C" NOT NULL,
 	stream_id bigint NOT NULL,
@@ -176,8 +172,6 @@ DELETE FROM shards WHERE stream_id = $1 AND shard = $2;
 
 DELETE FROM streams WHERE stream_id = $1;
 
-DELETE FROM unfinished WHERE identity_id = $1;
-
 DELETE FROM usage WHERE pool_id = $1;
 
 DELETE FROM usage WHERE stream_id = $1;
@@ -191,11 +185,10 @@ INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bytea[])
 		ON CONFLICT (identity_id, name) DO UPDATE SET sync_count = excluded.sync_count, change_id = excluded.change_id, live = excluded.live, body = excluded.body;
 
-INSERT INTO identities (identity_id, disabled, created, modified, logins, pool_id, revision, datasets, bytes, data_modified)
-			VALUES ($1, $2, $3, $4, $5, $6, 1, 0, 0, 0) ON CONFLICT DO NOTHING;
-
 INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[]);
+
+INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified) VALUES ($1, $2, 1, $3, $4, $5, $6, 0, 0, 0) ON CONFLICT DO NOTHING;
 
 INSERT INTO leases (revision, body, sink, stream_id, shard) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 
@@ -248,10 +241,6 @@ INSERT INTO streams (stream_id, name, revision, body) VALUES ($1, $2, $3, $4)
 
 INSERT INTO streams (stream_id, name, revision, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
 
-INSERT INTO unfinished (identity_id) SELECT * FROM unnest($1::text[]);
-
-INSERT INTO unfinished (identity_id) VALUES ($1) ON CONFLICT DO NOTHING;
-
 INSERT INTO usage (pool_id, stream_id, shard, bytes, modified)
 			SELECT pool_id, $2::bigint, 0, sum(bytes), max(modified) FROM usage WHERE stream_id = $1 GROUP BY pool_id ORDER BY pool_id
 			ON CONFLICT (pool_id, stream_id, shard) DO UPDATE SET bytes = usage.bytes + excluded.bytes, modified = greatest(usage.modified, excluded.modified);
@@ -296,8 +285,6 @@ SELECT CASE name WHEN 'last_stream' THEN 'last stream' ELSE 'id' END::bytea, 0::
 SELECT EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys) OR EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1);
 
 SELECT EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1) OR EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys);
-
-SELECT EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1) OR EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM unfinished) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys);
 
 SELECT arrived FROM log WHERE stream_id = $1 AND shard = $2 AND position = $3;
 
@@ -365,17 +352,7 @@ SELECT identity_id, pool_id, revision, disabled, created, modified, logins, data
 
 SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id > $1 ORDER BY identity_id LIMIT $2;
 
-SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id IN (SELECT identity_id FROM unfinished WHERE identity_id > $1 ORDER BY identity_id LIMIT $2) ORDER BY identity_id;
-
 SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE pool_id = $1 AND identity_id > $2 ORDER BY identity_id LIMIT $3;
-
-SELECT identity_id, pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE identity_id = ANY($1);
-
-SELECT identity_id, pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE identity_id > $1 ORDER BY identity_id LIMIT $2;
-
-SELECT identity_id, pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE pool_id = $1 AND identity_id > $2 ORDER BY identity_id LIMIT $3;
-
-SELECT identity_id, pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE unfinished AND identity_id > $1 ORDER BY identity_id LIMIT $2;
 
 SELECT key_id, 0::bigint, 0::bigint, body FROM access_keys;
 
@@ -390,10 +367,6 @@ SELECT name, value FROM meta WHERE name IN ('id', 'transfer') ORDER BY name FOR 
 SELECT pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id = $1;
 
 SELECT pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id = $1 FOR UPDATE;
-
-SELECT pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE identity_id = $1;
-
-SELECT pool_id, revision, disabled, created, modified, logins, merged, merged_into, unfinished, datasets, bytes, data_modified FROM identities WHERE identity_id = $1 FOR UPDATE;
 
 SELECT pool_id, stream_id, shard, bytes, modified, 0::bigint FROM usage
 		UNION ALL SELECT pool_id, 0, 0, 0, 0, sessions FROM sessions WHERE sessions <> 0 ORDER BY pool_id;
@@ -452,12 +425,6 @@ JOIN identities i ON i.identity_id = x.identity_id
 JOIN pools p ON p.pool_id = i.pool_id
 LEFT JOIN datasets d ON d.identity_id = x.identity_id AND d.name = x.name;
 
-SELECT x.n, i.pool_id, i.revision, i.disabled, i.created, i.modified, i.logins, i.merged, i.merged_into, i.unfinished, i.datasets, i.bytes, i.data_modified, p.revision, d.body
-FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (identity_id, name, n)
-JOIN identities i ON i.identity_id = x.identity_id
-JOIN pools p ON p.pool_id = i.pool_id
-LEFT JOIN datasets d ON d.identity_id = x.identity_id AND d.name = x.name;
-
 SELECT x.n, l.identity_id FROM unnest($1::text[], $2::bytea[], $3::bytea[]) WITH ORDINALITY AS x (pool_id, provider, username, n),
 		LATERAL (SELECT identity_id FROM logins l WHERE l.pool_id = x.pool_id AND l.provider = x.provider AND l.username = x.username LIMIT 1) AS l;
 
@@ -498,8 +465,6 @@ TRUNCATE sessions;
 TRUNCATE shards;
 
 TRUNCATE streams;
-
-TRUNCATE unfinished;
 
 TRUNCATE usage;
 
