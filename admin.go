@@ -33,7 +33,7 @@ func checkPoolName(name string) error {
 // Errors: Denied, Invalid, Exists.
 func (s *Service) CreatePool(ctx context.Context, p Principal, pool Pool) (Pool, error) {
 	const op = "create pool"
-	if err := needsDeveloper(p, op); err != nil {
+	if err := s.Allow(p, op, allResources); err != nil {
 		return Pool{}, err
 	}
 	if err := checkPoolName(pool.Name); err != nil {
@@ -65,7 +65,7 @@ func (s *Service) region() string {
 // Pool reads a pool for a developer. NotFound if it is being deleted.
 func (s *Service) Pool(ctx context.Context, p Principal, id PoolID) (Pool, error) {
 	const op = "describe pool"
-	if err := needsDeveloper(p, op); err != nil {
+	if err := s.Allow(p, op, s.poolARN(&p, id)); err != nil {
 		return Pool{}, err
 	}
 	return s.livePool(ctx, op, id)
@@ -85,7 +85,7 @@ func (s *Service) livePool(ctx context.Context, op string, id PoolID) (Pool, err
 // Pools lists up to most pools by id, at least one. The token is "" on the
 // last page.
 func (s *Service) Pools(ctx context.Context, p Principal, token string, most int) ([]Pool, string, error) {
-	if err := needsDeveloper(p, "list pools"); err != nil {
+	if err := s.Allow(p, "list pools", allResources); err != nil {
 		return nil, "", err
 	}
 	read := func(above string, limit int) ([]Pool, error) { return s.Store.Pools(ctx, PoolID(above), limit) }
@@ -275,7 +275,7 @@ func (s *Service) Guest(ctx context.Context, id IdentityID) (Identity, error) {
 
 // Identity reads an identity for a developer.
 func (s *Service) Identity(ctx context.Context, p Principal, id IdentityID) (Identity, error) {
-	if err := needsDeveloper(p, "describe identity"); err != nil {
+	if err := s.Allow(p, "describe identity", allResources); err != nil {
 		return Identity{}, err
 	}
 	if err := CheckIdentityID(id); err != nil {
@@ -287,10 +287,11 @@ func (s *Service) Identity(ctx context.Context, p Principal, id IdentityID) (Ide
 // IdentityUsage gives an identity's figures to the identity or a developer.
 func (s *Service) IdentityUsage(ctx context.Context, p Principal, pool PoolID, id IdentityID) (Identity, error) {
 	const op = "describe identity usage"
-	if err := checkIdentityCall(p, op, pool, id); err != nil {
+	k := DatasetKey{Pool: pool, Identity: id}
+	if err := s.checkIdentityCall(p, op, k); err != nil {
 		return Identity{}, err
 	}
-	if _, err := s.view(ctx, op, DatasetKey{Pool: pool, Identity: id}, nil); err != nil {
+	if _, err := s.view(ctx, &p, op, k, nil); err != nil {
 		return Identity{}, err
 	}
 	return s.Store.Identity(ctx, id)
@@ -318,7 +319,7 @@ const (
 // Errors: Denied, Invalid, Limit, Exists.
 func (s *Service) CreateStream(ctx context.Context, p Principal, name StreamName, shards int, retention time.Duration) (Stream, error) {
 	const op = "create stream"
-	if err := needsDeveloper(p, op); err != nil {
+	if err := s.Allow(p, op, s.streamARN(name)); err != nil {
 		return Stream{}, err
 	}
 	if err := CheckStreamName(name); err != nil {
@@ -342,7 +343,7 @@ func (s *Service) CreateStream(ctx context.Context, p Principal, name StreamName
 
 // Stream reads a stream for a developer.
 func (s *Service) Stream(ctx context.Context, p Principal, name StreamName) (Stream, error) {
-	if err := needsDeveloper(p, "describe stream"); err != nil {
+	if err := s.Allow(p, "describe stream", s.streamARN(name)); err != nil {
 		return Stream{}, err
 	}
 	st, err := s.Store.Stream(ctx, name)
@@ -354,7 +355,7 @@ func (s *Service) Stream(ctx context.Context, p Principal, name StreamName) (Str
 
 // Streams lists up to most streams above a name.
 func (s *Service) Streams(ctx context.Context, p Principal, above StreamName, most int) ([]Stream, error) {
-	if err := needsDeveloper(p, "list streams"); err != nil {
+	if err := s.Allow(p, "list streams", allResources); err != nil {
 		return nil, err
 	}
 	return s.Store.Streams(ctx, above, most)

@@ -281,7 +281,7 @@ func (s *Service) UnlinkDeveloper(ctx context.Context, p Principal, pool PoolID,
 // there are Denied.
 func (s *Service) DeleteIdentities(ctx context.Context, p Principal, ids []IdentityID) (map[IdentityID]error, error) {
 	const op = "delete identities"
-	if err := needsDeveloper(p, op); err != nil {
+	if err := s.Allow(p, op, allResources); err != nil {
 		return nil, err
 	}
 	for _, id := range ids {

@@ -6,25 +6,30 @@ type Principal struct {
 	AccessKey string     // the key that signed
 	Pool      PoolID     // of an identity
 	Identity  IdentityID // "" for a developer
+	Session   *Session   // of an identity; nil: no role, no tags
+	Policy    *Policy    // of a developer's key; nil: everything is allowed
+	Call      *Call      // what it does now; nil: something that no policy is asked about
+}
+
+// Session is in which role an identity acts.
+type Session struct {
+	Role string            // ARN; "" if its pool has none
+	Tags map[string]string // principal tags
+}
+
+// Call is one operation that is called over the wire, as policies and the audit
+// log name it.
+type Call struct {
+	Action   string // such as cognito-sync:ListRecords
+	Resource string // its ARN, noted when access is checked; "" before
 }
 
 // Developer tells whether the principal is a developer.
 func (p *Principal) Developer() bool { return p.Account != "" && p.Identity == "" }
 
-// needsDeveloper refuses an identity.
-func needsDeveloper(p Principal, op string) error {
-	if p.Developer() {
-		return nil
-	}
-	return denied(op)
-}
-
-// needsAccess refuses an identity that asks for data that is not its own.
-func needsAccess(p Principal, op string, pool PoolID, id IdentityID) error {
-	if p.Developer() || p.Identity != "" && p.Identity == id && p.Pool == pool {
-		return nil
-	}
-	return denied(op)
+// owns tells whether data is the principal's own.
+func (p *Principal) owns(k DatasetKey) bool {
+	return p.Identity != "" && p.Identity == k.Identity && p.Pool == k.Pool
 }
 
 func denied(op string) error {

@@ -29,6 +29,8 @@ type Service struct {
 	Log             *slog.Logger     // nil: no log
 	Now             func() time.Time // nil: time.Now
 
+	policies policies
+
 	sessionsMu sync.Mutex
 	sessions   map[PoolID]int64 // begun, not yet in the store
 
@@ -85,7 +87,7 @@ func (s *Service) ListRecords(ctx context.Context, p Principal, k DatasetKey, q 
 		return Listing{}, Errorf(Invalid, op, "LastSyncCount is %d, it must not be negative", q.LastSyncCount)
 	}
 	for range commitTries {
-		l, err := s.list(ctx, op, k, q)
+		l, err := s.list(ctx, &p, op, k, q)
 		if KindOf(err) != Stale {
 			if err == nil && q.NextToken == "" {
 				s.countSession(k.Pool)
@@ -102,8 +104,8 @@ func (s *Service) ListRecords(ctx context.Context, p Principal, k DatasetKey, q 
 }
 
 // list lists one page. Stale if tombstones were forgotten that it should show.
-func (s *Service) list(ctx context.Context, op string, k DatasetKey, q ListQuery) (Listing, error) {
-	v, err := s.view(ctx, op, k, nil)
+func (s *Service) list(ctx context.Context, p *Principal, op string, k DatasetKey, q ListQuery) (Listing, error) {
+	v, err := s.view(ctx, p, op, k, nil)
 	if err != nil {
 		return Listing{}, err
 	}
@@ -129,24 +131,25 @@ func (s *Service) list(ctx context.Context, op string, k DatasetKey, q ListQuery
 
 // checkCall is what every operation on one dataset checks first.
 func (s *Service) checkCall(p Principal, op string, k DatasetKey) error {
-	if err := checkIdentityCall(p, op, k.Pool, k.Identity); err != nil {
+	if err := s.checkIdentityCall(p, op, k); err != nil {
 		return err
 	}
 	return CheckDatasetName(k.Dataset)
 }
 
-func checkIdentityCall(p Principal, op string, pool PoolID, id IdentityID) error {
-	if err := CheckPoolID(pool); err != nil {
+func (s *Service) checkIdentityCall(p Principal, op string, k DatasetKey) error {
+	if err := CheckPoolID(k.Pool); err != nil {
 		return err
 	}
-	if err := CheckIdentityID(id); err != nil {
+	if err := CheckIdentityID(k.Identity); err != nil {
 		return err
 	}
-	return needsAccess(p, op, pool, id)
+	return s.allowData(p, op, k)
 }
 
-// view reads what a call is about, and refuses what is being deleted.
-func (s *Service) view(ctx context.Context, op string, k DatasetKey, keys []string) (View, error) {
+// view reads what a call is about, and refuses what is being deleted, and what
+// the role of an identity does not allow.
+func (s *Service) view(ctx context.Context, p *Principal, op string, k DatasetKey, keys []string) (View, error) {
 	v, err := s.Store.View(ctx, k, keys)
 	if err != nil {
 		return v, err
@@ -160,7 +163,10 @@ func (s *Service) view(ctx context.Context, op string, k DatasetKey, keys []stri
 	if v.Identity.Disabled {
 		return v, Errorf(Denied, op, "Identity '%s' is disabled.", k.Identity)
 	}
-	return v, nil
+	if !p.Developer() {
+		err = s.allowRole(p, op, &v.Pool, k)
+	}
+	return v, err
 }
 
 func noIdentity(op string, id IdentityID) error {
@@ -243,7 +249,7 @@ func (s *Service) UpdateRecords(ctx context.Context, p Principal, k DatasetKey, 
 		keys[i] = u.Patches[i].Key
 	}
 	for range commitTries {
-		v, err := s.view(ctx, op, k, keys)
+		v, err := s.view(ctx, &p, op, k, keys)
 		if err != nil {
 			return nil, err
 		}
@@ -338,7 +344,7 @@ func (s *Service) DescribeDataset(ctx context.Context, p Principal, k DatasetKey
 	if err := s.checkCall(p, op, k); err != nil {
 		return Dataset{}, err
 	}
-	v, err := s.view(ctx, op, k, nil)
+	v, err := s.view(ctx, &p, op, k, nil)
 	if err == nil && !v.Dataset.Exists {
 		err = noDataset(op, k)
 	}
@@ -358,7 +364,7 @@ func (s *Service) DeleteDataset(ctx context.Context, p Principal, k DatasetKey) 
 		return Dataset{}, err
 	}
 	for range commitTries {
-		v, err := s.view(ctx, op, k, nil)
+		v, err := s.view(ctx, &p, op, k, nil)
 		if err != nil {
 			return Dataset{}, err
 		}
@@ -377,7 +383,8 @@ func (s *Service) DeleteDataset(ctx context.Context, p Principal, k DatasetKey) 
 // last page.
 func (s *Service) ListDatasets(ctx context.Context, p Principal, pool PoolID, id IdentityID, token string, most int) ([]Dataset, string, error) {
 	const op = "list datasets"
-	if err := checkIdentityCall(p, op, pool, id); err != nil {
+	k := DatasetKey{Pool: pool, Identity: id}
+	if err := s.checkIdentityCall(p, op, k); err != nil {
 		return nil, "", err
 	}
 	above, err := decodeName(token)
@@ -385,7 +392,7 @@ func (s *Service) ListDatasets(ctx context.Context, p Principal, pool PoolID, id
 		return nil, "", err
 	}
 	// The view tells whether the identity is there, of this pool and enabled.
-	if _, err := s.view(ctx, op, DatasetKey{Pool: pool, Identity: id}, nil); err != nil {
+	if _, err := s.view(ctx, &p, op, k, nil); err != nil {
 		return nil, "", err
 	}
 	if most <= 0 {

@@ -40,6 +40,7 @@ type Service[P any] struct {
 	// GETs may have 64 KiB.
 	MaxBody int64
 	Log     *slog.Logger // nil: no log
+	Begin   Begin[P]     // nil: nobody hears of calls
 	// Observe, if set, hears of every answered request.
 	Observe func(service, operation string, status int, took time.Duration)
 
@@ -47,6 +48,11 @@ type Service[P any] struct {
 	room   *semaphore.Weighted // bytes of large bodies
 	outage atomic.Int64        // when one was logged, in nanoseconds
 }
+
+// Begin hears of every call of a known caller before its operation runs. It
+// gives the caller as the operation is to see it, and what is to be told how
+// the call ended: nil for success.
+type Begin[P any] func(p P, r *http.Request, service, operation, request string) (P, func(*Fault))
 
 // Operation is one entry of a service's table.
 type Operation[P any] struct {
@@ -144,8 +150,9 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name = op.Name
-	out, err := s.call(r, op, params)
+	out, end, err := s.call(r, op, params, x.id)
 	if stream, ok := out.(*Stream); ok && err == nil {
+		end(nil)
 		if err := x.stream(r.Context(), stream); err != nil {
 			s.log().Error("answer cut off", "service", s.Name, "operation", name, "request", x.id, "err", err)
 			panic(http.ErrAbortHandler)
@@ -157,27 +164,36 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		body, err = encode(out)
 	}
 	if err != nil {
-		x.fault(s.faultOf(name, x.id, err))
+		fault = s.faultOf(name, x.id, err)
+	}
+	end(fault)
+	if fault != nil {
+		x.fault(fault)
 		return
 	}
 	x.write(http.StatusOK, body)
 }
 
-// call gives the operation's output.
-func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params) (any, error) {
+// call gives the operation's output, and what is to be told how it ended.
+func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params, request string) (out any, end func(*Fault), err error) {
+	end = func(*Fault) {}
 	if fault := s.checkContentType(r); fault != nil {
-		return nil, fault
+		return nil, end, fault
 	}
 	in := s.intake(op)
 	defer in.release()
 	p, body, err := s.authenticate(r, op, in)
 	if err != nil {
-		return nil, err
+		return nil, end, err
 	}
 	if op.Method == http.MethodGet {
 		body = nil // some clients send one, which says nothing
 	}
-	return op.Handle(r.Context(), p, Input{Body: body, Params: params})
+	if s.Begin != nil && !op.Public {
+		p, end = s.Begin(p, r, s.Name, op.Name, request)
+	}
+	out, err = op.Handle(r.Context(), p, Input{Body: body, Params: params})
+	return out, end, err
 }
 
 // checkContentType refuses CBOR, which AWS's SDKs for Java speak to Kinesis.

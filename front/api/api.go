@@ -37,6 +37,7 @@ type Config struct {
 	Move    func(to string) (*Move, error)
 	Moved   func() *Move
 	Log     *slog.Logger
+	Begin   awswire.Begin[principal]
 	Observe func(service, operation string, status int, took time.Duration)
 }
 
@@ -60,7 +61,7 @@ func New(c Config) http.Handler {
 	f := &front{c}
 	return &awswire.Service[principal]{
 		Name: Name, Protocol: awswire.RESTJSON, Operations: f.operations(), Authenticate: c.Authenticate,
-		Fault: fault, MaxBody: maxBody, Log: c.Log, Observe: c.Observe,
+		Begin: c.Begin, Fault: fault, MaxBody: maxBody, Log: c.Log, Observe: c.Observe,
 	}
 }
 
@@ -236,8 +237,8 @@ const (
 )
 
 func (f *front) query(ctx context.Context, p principal, in *queryIn) (*Table, error) {
-	if !p.Developer() {
-		return nil, tributary.Errorf(tributary.Denied, "query", "Queries need developer credentials")
+	if err := f.Service.Allow(p, "query", "*"); err != nil {
+		return nil, err
 	}
 	if in.MaxRows == 0 {
 		in.MaxRows = defaultRows

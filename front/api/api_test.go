@@ -149,10 +149,10 @@ func TestOperations(t *testing.T) {
 		{"QueryNoRows", k.developer, "POST", "query", `{"SQL":"q","MaxRows":-1}`, 400, invalid, "MaxRows"},
 		{"QueryTime", k.developer, "POST", "query", `{"SQL":"q","TimeoutSeconds":601}`, 400, invalid, "TimeoutSeconds between 1 and 600"},
 		{"QueryNoTime", k.developer, "POST", "query", `{"SQL":"q","TimeoutSeconds":-1}`, 400, invalid, "TimeoutSeconds"},
-		{"QueryAsGuest", k.guest, "POST", "query", `{"SQL":"q"}`, 403, denied, "developer credentials"},
+		{"QueryAsGuest", k.guest, "POST", "query", `{"SQL":"q"}`, 403, denied, "These credentials are not valid"},
 		{"Backup", k.developer, "POST", "backup", "", 200, "", "the archive"},
 		{"BackupTypo", k.developer, "POST", "backup", `{"x":1}`, 400, "SerializationException", "x"},
-		{"BackupAsGuest", k.guest, "POST", "backup", "", 403, denied, "developer credentials"},
+		{"BackupAsGuest", k.guest, "POST", "backup", "", 403, denied, "These credentials are not valid"},
 		{"Unknown", k.developer, "GET", "nothing", "", 404, "UnknownOperationException", "/nothing"},
 		{"WrongSecret", awswire.Credentials{AccessKeyID: k.developer.AccessKeyID, SecretKey: "x"}, "GET", thePool, "", 403, "InvalidSignatureException", ""},
 	} {

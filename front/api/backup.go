@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 
-	"tributary"
 	"tributary/awswire"
 )
 
@@ -14,8 +13,8 @@ type backupIn struct{}
 
 // backup answers with the backup itself, which is a tar archive.
 func (f *front) backup(ctx context.Context, p principal, _ *backupIn) (*awswire.Stream, error) {
-	if !p.Developer() {
-		return nil, tributary.Errorf(tributary.Denied, "backup", "Backups need developer credentials")
+	if err := f.Service.Allow(p, "backup", "*"); err != nil {
+		return nil, err
 	}
 	return f.Backup(ctx)
 }

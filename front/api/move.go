@@ -40,8 +40,8 @@ const (
 type moveStoreIn struct{ To string }
 
 func (f *front) moveStore(_ context.Context, p principal, in *moveStoreIn) (*Move, error) {
-	if !p.Developer() {
-		return nil, tributary.Errorf(tributary.Denied, "move store", "Moving the store needs developer credentials")
+	if err := f.Service.Allow(p, "move store", "*"); err != nil {
+		return nil, err
 	}
 	return f.Move(in.To)
 }
@@ -49,8 +49,8 @@ func (f *front) moveStore(_ context.Context, p principal, in *moveStoreIn) (*Mov
 type nothing struct{}
 
 func (f *front) describeMove(_ context.Context, p principal, _ *nothing) (*Move, error) {
-	if !p.Developer() {
-		return nil, tributary.Errorf(tributary.Denied, "describe move", "The store's move is shown to developers only")
+	if err := f.Service.Allow(p, "describe move", "*"); err != nil {
+		return nil, err
 	}
 	m := f.Moved()
 	if m == nil {

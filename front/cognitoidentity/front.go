@@ -26,6 +26,7 @@ type Config struct {
 	// Issue makes temporary credentials of an identity.
 	Issue   func(tributary.Identity) (awswire.Credentials, time.Time, error)
 	Log     *slog.Logger
+	Begin   awswire.Begin[principal]
 	Observe func(service, operation string, status int, took time.Duration)
 }
 
@@ -44,7 +45,7 @@ func New(c Config) http.Handler {
 	f := &front{service: c.Service, issue: c.Issue}
 	return &awswire.Service[principal]{
 		Name: Name, Target: target, Protocol: awswire.JSON11, Operations: f.operations(), Authenticate: c.Authenticate,
-		Fault: fault, MaxBody: maxBody, Log: c.Log, Observe: c.Observe,
+		Begin: c.Begin, Fault: fault, MaxBody: maxBody, Log: c.Log, Observe: c.Observe,
 	}
 }
 

@@ -24,6 +24,7 @@ type Config struct {
 	Service      *tributary.Service
 	Authenticate func(*http.Request, awswire.ReadBody) (tributary.Principal, error)
 	Log          *slog.Logger
+	Begin        awswire.Begin[principal]
 	Observe      func(service, operation string, status int, took time.Duration)
 }
 
@@ -45,7 +46,7 @@ func New(c Config) http.Handler {
 	f := &front{service: c.Service}
 	return &awswire.Service[principal]{
 		Name: Name, Protocol: awswire.RESTJSON, Operations: f.operations(), Authenticate: c.Authenticate,
-		Fault: fault, MaxBody: maxBody, Log: c.Log, Observe: c.Observe,
+		Begin: c.Begin, Fault: fault, MaxBody: maxBody, Log: c.Log, Observe: c.Observe,
 	}
 }
 

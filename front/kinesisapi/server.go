@@ -32,6 +32,7 @@ type Config struct {
 	// ms, below 0: not at all.
 	Hold   time.Duration
 	Logger *slog.Logger // nil: no log
+	Begin  awswire.Begin[tributary.Principal]
 	// Observe, if set, hears of every answered request.
 	Observe func(service, operation string, status int, took time.Duration)
 	Now     func() time.Time // nil: time.Now
@@ -62,6 +63,7 @@ func New(cfg Config) http.Handler {
 		Protocol:     awswire.JSON11,
 		Operations:   s.operations(),
 		Authenticate: cfg.Authenticate,
+		Begin:        cfg.Begin,
 		Fault:        fault,
 		MaxBody:      maxBody,
 		Log:          cfg.Logger,
