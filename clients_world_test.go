@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tributary"
+	"tributary/internal/enginetest"
 	"tributary/store/pebblestore"
 )
 
@@ -41,6 +42,7 @@ type world struct {
 var liveKeys = []string{"a", "b", "c", "d"}
 
 func newWorld(t testing.TB, seed uint64) *world {
+	enginetest.Once(t) // restored backups are part of it
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 7)), key: key("d")}
 	w.service = w.node()
 	w.writer = w.service

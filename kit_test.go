@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tributary"
+	"tributary/internal/enginetest"
 	"tributary/store/pebblestore"
 )
 
@@ -59,18 +60,13 @@ func (c *clock) Now() time.Time           { return time.UnixMilli(c.millis.Load(
 func (c *clock) Millis() tributary.Millis { return tributary.Millis(c.millis.Load()) }
 func (c *clock) Add(d time.Duration)      { c.millis.Add(d.Milliseconds()) }
 
-// openStore opens an embedded store in memory, closed with the test.
+// openStore opens an empty store, closed with the test.
 func openStore(t testing.TB, c *clock) tributary.Store {
 	t.Helper()
-	s := openStoreOn(t, c, vfs.NewMem())
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close the store: %v", err)
-		}
-	})
-	return s
+	return enginetest.Open(t, enginetest.Config{Shards: 1, Now: c.Now})
 }
 
+// openStoreOn opens an embedded store.
 func openStoreOn(t testing.TB, c *clock, fs vfs.FS) tributary.Store {
 	t.Helper()
 	s, err := pebblestore.Open(pebblestore.Config{
@@ -93,7 +89,10 @@ func newSealer(t testing.TB, master byte) *tributary.Sealer {
 	return s
 }
 
-// kit is a service on a store in memory, with what tests do to it.
+// TestMain runs the tests on one engine or the other.
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
+
+// kit is a service on a store, with what tests do to it.
 type kit struct {
 	t testing.TB
 	*tributary.Service

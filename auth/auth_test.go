@@ -5,21 +5,23 @@ import (
 	"context"
 	"errors"
 	"net/http/httptest"
+	"os"
 	"testing"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tributary"
 	"tributary/auth"
 	"tributary/awswire"
-	"tributary/store/pebblestore"
+	"tributary/internal/enginetest"
 )
+
+// TestMain runs the tests on one engine or the other.
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
 
 type kit struct {
 	*testing.T
 	auth  *auth.Auth
-	store *pebblestore.Store
+	store tributary.Store
 	clock time.Time
 }
 
@@ -27,10 +29,7 @@ func newKit(t *testing.T) *kit {
 	t.Helper()
 	k := &kit{T: t, clock: time.Unix(1_790_000_000, 0)}
 	now := func() time.Time { return k.clock }
-	var err error
-	k.store, err = pebblestore.Open(pebblestore.Config{Dir: "store", FS: vfs.NewMem(), Now: now})
-	k.ok(err)
-	t.Cleanup(func() { k.ok(k.store.Close()) })
+	k.store = enginetest.Open(t, enginetest.Config{Now: now})
 	k.auth = &auth.Auth{Keys: k.store, Sealer: sealer(k.T), Account: "123456789012", Now: now}
 	return k
 }
@@ -148,7 +147,7 @@ func TestOutage(t *testing.T) {
 }
 
 // broken has keys that cannot be read.
-type broken struct{ *pebblestore.Store }
+type broken struct{ tributary.Store }
 
 func (broken) AccessKey(context.Context, string) (tributary.AccessKey, error) {
 	return tributary.AccessKey{}, errors.New("checksum mismatch")

@@ -16,6 +16,7 @@ import (
 // to another folder, and has clients and readers of the lost time go on there.
 func TestBackup(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t, "a database is backed up by its own tools")
 	s := startServer(t, "--warehouse", "none")
 	dev := s.developer()
 	pool := dev.newPool(t, "backup")

@@ -45,6 +45,9 @@ func runBoto(t *testing.T, s *server, classes ...string) {
 func testHostileRows(t *testing.T, s *server) {
 	const sql = "SELECT identityPoolId, identityId, key, value FROM cognito_current_state WHERE datasetName = 'hostile'"
 	var rows [][]string
+	if onPostgres() {
+		s.awaitWarehouse()
+	}
 	eventually(t, 10*time.Second, func() error {
 		if rows = s.query(sql + " LIMIT 1"); len(rows) == 0 {
 			return errors.New("the warehouse has no rows of the dataset")

@@ -84,8 +84,8 @@ func testSettingSources(t *testing.T) {
 		s.env = append(s.env, "TRIBUTARY_CONFIG="+settings(t, "listen = 127.0.0.1:0", "data = "+s.data, "warehouse = none"))
 		s.launchWith("serve")
 		s.awaitReady()
-		if _, err := os.Stat(filepath.Join(s.data, "store")); err != nil {
-			t.Error(err)
+		if _, err := os.Stat(filepath.Join(s.data, "store")); (err == nil) == onPostgres() {
+			t.Errorf("the folder of the embedded store: %v", err)
 		}
 	})
 	t.Run("EnvironmentAlone", func(t *testing.T) {

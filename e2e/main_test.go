@@ -17,7 +17,17 @@ const binaryVariable = "TRIBUTARY_BINARY"
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
-func runTests(m *testing.M) int {
+func runTests(m *testing.M) (code int) {
+	if err := checkEngine(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() {
+		if err := shared.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}()
 	if os.Getenv(binaryVariable) == "" {
 		dir, err := os.MkdirTemp("", "tributary-e2e-")
 		if err != nil {
@@ -118,8 +128,10 @@ func built(t *testing.T, path ...string) string {
 	return file
 }
 
-// environment is that of a child: nothing of this machine's AWS settings.
+// environment is that of a child: nothing of this machine's AWS settings. With
+// the race detector a program waits for a second before it exits, by default,
+// for reports of goroutines that are still at it: some hundreds of them end here.
 func environment(t *testing.T, more ...string) []string {
 	t.Helper()
-	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "LANG=C.UTF-8"}, more...)
+	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "LANG=C.UTF-8", "GORACE=atexit_sleep_ms=50"}, more...)
 }

@@ -32,36 +32,50 @@ type postgres struct {
 // newPostgres makes one that has no data yet and does not run.
 func newPostgres(t *testing.T, address string) *postgres {
 	t.Helper()
-	p := &postgres{address: address}
-	var err error
-	if p.bin, err = postgresPrograms(); err != nil {
-		t.Fatal(err)
-	}
-	// Not t.TempDir, into which another user cannot look.
-	if p.root, err = os.MkdirTemp("", "tributary-postgres-"); err != nil {
+	p, err := makePostgres(address)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		p.crash()
 		if log, err := os.ReadFile(p.path("log")); t.Failed() && err == nil {
 			t.Logf("the end of the log of PostgreSQL on %s:\n%s", p.address, log[max(0, len(log)-2000):])
 		}
-		_ = os.RemoveAll(p.root)
+		_ = p.remove()
 	})
+	return p
+}
+
+// makePostgres is newPostgres for a PostgreSQL that the caller removes.
+func makePostgres(address string) (*postgres, error) {
+	p := &postgres{address: address}
+	var err error
+	if p.bin, err = postgresPrograms(); err != nil {
+		return nil, err
+	}
+	// Not t.TempDir, into which another user cannot look.
+	if p.root, err = os.MkdirTemp("", "tributary-postgres-"); err != nil {
+		return nil, err
+	}
 	if os.Getuid() != 0 {
-		return p
+		return p, nil
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, p.remove())
 	}
 	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
 	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
 	p.as = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	if err := os.Chown(p.root, int(uid), int(gid)); err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, p.remove())
 	}
-	return p
+	return p, nil
+}
+
+// remove kills it and removes its folder.
+func (p *postgres) remove() error {
+	p.crash()
+	return os.RemoveAll(p.root)
 }
 
 // postgresPrograms finds the folder of the newest PostgreSQL's programs;

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -60,11 +61,15 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// newServer makes a server on a new data folder, not started yet. At the end
-// of the test it is stopped, and what it logged is looked through.
+// newServer makes a server on a new data folder, and where the run's engine is
+// PostgreSQL on a new database, not started yet. At the end of the test it is
+// stopped, and what it logged is looked through.
 func newServer(t *testing.T, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, data: filepath.Join(t.TempDir(), "data"), args: args, env: environment(t)}
+	if onPostgres() {
+		s.env = append(s.env, "TRIBUTARY_STORE="+shared.fresh(t))
+	}
 	t.Cleanup(s.finish)
 	return s
 }
@@ -200,8 +205,10 @@ func (s *server) finish() {
 		}
 	}
 	for _, log := range s.logs {
-		if strings.Contains(log.String(), "panic") {
-			s.t.Errorf("the server's log speaks of a panic:\n%s", log)
+		for _, fault := range []string{"panic", "DATA RACE"} { // also of a run that was killed, and has no exit code
+			if strings.Contains(log.String(), fault) {
+				s.t.Errorf("the server's log speaks of a %s:\n%s", fault, log)
+			}
 		}
 	}
 	if s.t.Failed() && len(s.logs) > 0 {
@@ -255,9 +262,15 @@ func (s *server) run(args ...string) result {
 	return runCommand(s.t, s.env, binary(s.t), args...)
 }
 
+// mostCommand is how long a command may take before it is killed: one that
+// should fail and serves instead would never end.
+const mostCommand = 5 * time.Minute
+
 func runCommand(t *testing.T, env []string, name string, args ...string) result {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), mostCommand)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.Env = &stdout, &stderr, env
 	err := cmd.Run()

@@ -22,6 +22,7 @@ const stormClients = 200
 // more than it may.
 func TestStorm(t *testing.T) {
 	t.Parallel()
+	ownDatabase(t)
 	t.Run("FewConnections", testFewConnections)
 	t.Run("NoneFree", testNoneFree)
 }

@@ -40,6 +40,7 @@ func oldBinary(t *testing.T) string {
 // syncs all the time, through nodes of both versions. Nobody notices anything.
 func TestRollingUpgrade(t *testing.T) {
 	t.Parallel()
+	ownDatabase(t)
 	old := oldBinary(t)
 	_, url := newDatabase(t, 9)
 	shared := sharedMasterKey(t)

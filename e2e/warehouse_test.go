@@ -34,9 +34,25 @@ func (s *server) runQuery(sql string) result {
 	return s.run("query", "--server", s.url, "--credentials", file, "--format", "csv", "--max-rows", "1000000", sql)
 }
 
+// awaitWarehouse waits until the server answers queries. Nodes over a database
+// refuse them while the warehouse is on its way to one of them: at the start, and
+// until the lease of one that was killed has expired.
+func (s *server) awaitWarehouse() {
+	s.t.Helper()
+	eventually(s.t, time.Minute, func() error {
+		if r := s.runQuery("SELECT 1"); r.code != 0 {
+			return fmt.Errorf("a query: %v", r)
+		}
+		return nil
+	})
+}
+
 // awaitRows waits until a pool's raw rows are as many as they should be.
 func (s *server) awaitRows(pool string, want int, within time.Duration) {
 	s.t.Helper()
+	if onPostgres() {
+		s.awaitWarehouse()
+	}
 	eventually(s.t, within, func() error {
 		rows := s.query("SELECT count(*) FROM cognito_raw_data WHERE identityPoolId = '" + pool + "'")
 		if have := rows[0][0]; have != strconv.Itoa(want) {

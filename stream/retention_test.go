@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tributary"
+	"tributary/internal/enginetest"
 	"tributary/store/pebblestore"
 	"tributary/stream"
 )
@@ -204,7 +205,7 @@ func (h *hurried) Find(ctx context.Context, s tributary.Shard, at tributary.Mill
 // restore goes on with a backup of the store.
 func (w *world) restore() {
 	w.Helper()
-	b, err := w.store.Backup("test")
+	b, err := w.store.(*pebblestore.Store).Backup("test")
 	w.check(err)
 	var archive bytes.Buffer
 	_, err = b.Write(w.Context(), &archive)
@@ -221,6 +222,7 @@ func (w *world) restore() {
 // TestRetentionRestored: what a restore leaves out of the logs is no loss. It
 // looks as old as the last entry, or older than any where there is none.
 func TestRetentionRestored(t *testing.T) {
+	enginetest.Once(t) // by an embedded store's backup
 	w := newWorld(t)
 	var log bytes.Buffer
 	r := &stream.Retention{Store: w.store, Groups: []string{"test"}, Now: w.now, Log: slog.New(slog.NewTextHandler(&log, nil))}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tributary"
+	"tributary/internal/enginetest"
 	"tributary/store/storetest"
 )
 
@@ -54,6 +55,7 @@ func seeds(t testing.TB) (from, to uint64) {
 // everything that is applied I4 and I5 are checked, who holds which lease, and
 // who works in which job; at the end, that all is delivered and balanced.
 func TestSimulation(t *testing.T) {
+	enginetest.Once(t)
 	from, to := seeds(t)
 	for seed := from; seed < to; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -360,6 +362,7 @@ func (s *sim) split(st tributary.Stream) {
 // TestSimulationCanFail shows that TestSimulation notices a warehouse that does
 // not look at the lease's epoch.
 func TestSimulationCanFail(t *testing.T) {
+	enginetest.Once(t)
 	for seed := range uint64(200) {
 		err := simulate(t, seed, func(s *sim) { s.unfenced = true })
 		if err != nil {

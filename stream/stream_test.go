@@ -5,24 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"tributary"
-	"tributary/store/pebblestore"
+	"tributary/internal/enginetest"
 	"tributary/stream"
 )
 
 const pool = tributary.PoolID("us-east-1:00000000-0000-4000-8000-000000000001")
 
-// world is a store in memory with a service on top of it and a clock.
+// TestMain runs the tests on one engine or the other.
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
+
+// world is a store with a service on top of it and a clock.
 type world struct {
 	*testing.T
-	store   *pebblestore.Store
+	store   tributary.Store
 	service *tributary.Service
 	mu      sync.Mutex
 	clock   time.Time
@@ -35,9 +37,7 @@ func newWorld(t *testing.T) *world { return newWorldOf(t, 4) }
 // newWorldOf has so many shards in its default log.
 func newWorldOf(t *testing.T, shards int) *world {
 	w := &world{T: t, clock: time.Unix(1_790_000_000, 0)}
-	s, err := pebblestore.Open(pebblestore.Config{Dir: "store", Shards: shards, FS: vfs.NewMem(), Now: w.now})
-	w.check(err)
-	t.Cleanup(func() { w.check(s.Close()) })
+	s := enginetest.Open(t, enginetest.Config{Shards: shards, Now: w.now})
 	sealer, err := tributary.NewSealer(make([]byte, tributary.MasterKeyLength))
 	w.check(err)
 	w.store, w.service = s, &tributary.Service{Store: s, Sealer: sealer, Now: w.now, Account: developer.Account}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tributary"
+	"tributary/internal/enginetest"
 	"tributary/store/storetest"
 	"tributary/stream"
 )
@@ -50,6 +51,7 @@ func (s *sim) finish() {
 // TestTakeover: whenever a node dies, what it had is with others 10 seconds
 // later.
 func TestTakeover(t *testing.T) {
+	enginetest.Once(t)
 	var mu sync.Mutex
 	var longest time.Duration
 	t.Run("Seeds", func(t *testing.T) {
@@ -93,6 +95,7 @@ func TestTakeover(t *testing.T) {
 
 // TestOutage: while no node can look, or all sleep, none is taken for dead.
 func TestOutage(t *testing.T) {
+	enginetest.Once(t)
 	for _, how := range []how{failing, hanging, readOnly, asleep} {
 		for _, d := range []time.Duration{tributary.LeaseTime + time.Second, time.Minute} {
 			for seed := range uint64(5 * soak(t)) {

@@ -8,17 +8,16 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tributary"
 	"tributary/auth"
 	"tributary/awswire"
 	"tributary/front/api"
-	"tributary/store/pebblestore"
+	"tributary/internal/enginetest"
 )
 
 const (
@@ -27,7 +26,10 @@ const (
 	account = "123456789012"
 )
 
-// kit is the front on a server, over the embedded engine in memory.
+// TestMain runs the tests on one engine or the other.
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
+
+// kit is the front on a server, over a store.
 type kit struct {
 	*testing.T
 	server           *httptest.Server
@@ -38,9 +40,7 @@ type kit struct {
 func newKit(t *testing.T) *kit {
 	t.Helper()
 	k := &kit{T: t}
-	store, err := pebblestore.Open(pebblestore.Config{Dir: "store", FS: vfs.NewMem()})
-	k.ok(err)
-	t.Cleanup(func() { k.ok(store.Close()) })
+	store := enginetest.Open(t, enginetest.Config{})
 	sealer, err := tributary.NewSealer(make([]byte, tributary.MasterKeyLength))
 	k.ok(err)
 	a := &auth.Auth{Keys: store, Sealer: sealer, Account: account}

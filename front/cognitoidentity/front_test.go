@@ -5,20 +5,22 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tributary"
 	"tributary/auth"
 	"tributary/awswire"
 	"tributary/front/cognitoidentity"
-	"tributary/store/pebblestore"
+	"tributary/internal/enginetest"
 )
 
-// kit is the front over the embedded engine.
+// TestMain runs the tests on one engine or the other.
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
+
+// kit is the front over a store.
 type kit struct {
 	*testing.T
 	front     http.Handler
@@ -31,9 +33,7 @@ func newKit(t *testing.T) *kit {
 	t.Helper()
 	k := &kit{T: t, now: time.UnixMilli(1_790_000_000_123)}
 	now := func() time.Time { return k.now }
-	store, err := pebblestore.Open(pebblestore.Config{Dir: "store", FS: vfs.NewMem(), Now: now})
-	k.ok(err)
-	t.Cleanup(func() { k.ok(store.Close()) })
+	store := enginetest.Open(t, enginetest.Config{Now: now})
 	sealer, err := tributary.NewSealer(make([]byte, tributary.MasterKeyLength))
 	k.ok(err)
 	k.auth = &auth.Auth{Keys: store, Sealer: sealer, Account: "123456789012", Now: now}

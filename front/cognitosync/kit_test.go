@@ -6,18 +6,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"tributary"
 	"tributary/auth"
 	"tributary/awswire"
 	"tributary/front/cognitosync"
-	"tributary/store/pebblestore"
+	"tributary/internal/enginetest"
 )
 
 const (
@@ -27,7 +26,10 @@ const (
 	account = "123456789012"
 )
 
-// kit is the front over the embedded engine, with a developer's and a guest's
+// TestMain runs the tests on one engine or the other.
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
+
+// kit is the front over a store, with a developer's and a guest's
 // credentials and a clock.
 type kit struct {
 	*testing.T
@@ -43,9 +45,7 @@ type kit struct {
 func newKit(t *testing.T) *kit {
 	t.Helper()
 	k := &kit{T: t, clock: time.UnixMilli(1_790_000_000_123)}
-	store, err := pebblestore.Open(pebblestore.Config{Dir: "store", FS: vfs.NewMem(), Now: k.now})
-	k.ok(err)
-	t.Cleanup(func() { k.ok(store.Close()) })
+	store := enginetest.Open(t, enginetest.Config{Now: k.now})
 	sealer, err := tributary.NewSealer(make([]byte, tributary.MasterKeyLength))
 	k.ok(err)
 	a := &auth.Auth{Keys: store, Sealer: sealer, Account: account, Now: k.now}

@@ -5,18 +5,18 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/go-json-experiment/json"
 
 	"tributary"
 	"tributary/awswire"
 	"tributary/front/kinesisapi"
-	"tributary/store/pebblestore"
+	"tributary/internal/enginetest"
 )
 
 const (
@@ -53,11 +53,14 @@ func dev() tributary.Principal {
 	return tributary.Principal{Account: account, AccessKey: developer.AccessKeyID}
 }
 
-// kit is a front over a store in memory.
+// TestMain runs the tests on one engine or the other.
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
+
+// kit is a front over a store.
 type kit struct {
 	testing.TB
 	clock  *clock
-	store  *pebblestore.Store
+	store  tributary.Store
 	svc    *tributary.Service
 	cfg    kinesisapi.Config
 	front  http.Handler
@@ -69,13 +72,7 @@ func newKit(t testing.TB, edit ...func(*kinesisapi.Config)) *kit {
 	t.Helper()
 	k := &kit{TB: t, clock: &clock{}}
 	k.clock.at.Store(int64(epoch))
-	store, err := pebblestore.Open(pebblestore.Config{Dir: "x", FS: vfs.NewMem(), Now: k.clock.now, MemTableSize: 4 << 20, CacheSize: 8 << 20})
-	k.ok(err)
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	store := enginetest.Open(t, enginetest.Config{Now: k.clock.now})
 	sealer, err := tributary.NewSealer(bytes.Repeat([]byte{7}, tributary.MasterKeyLength))
 	k.ok(err)
 	k.store = store

@@ -4,17 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"tributary"
 	"tributary/front/ops"
-	"tributary/store/pebblestore"
+	"tributary/internal/enginetest"
 )
 
 func get(h *ops.Ops, path string) (int, string) {
@@ -47,6 +46,9 @@ func TestOps(t *testing.T) {
 	}
 }
 
+// TestMain runs the tests on one engine or the other.
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
+
 // TestLag: the lag is the age of what a group has not got, whether or not
 // anything was ever delivered, and 0 when it has all.
 func TestLag(t *testing.T) {
@@ -56,11 +58,7 @@ func TestLag(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store, err := pebblestore.Open(pebblestore.Config{
-		Dir: "store", Shards: 1, FS: vfs.NewMem(), Now: func() time.Time { return time.Now().Add(-5 * time.Minute) },
-	})
-	check(err)
-	t.Cleanup(func() { check(store.Close()) })
+	store := enginetest.Open(t, enginetest.Config{Shards: 1, Now: func() time.Time { return time.Now().Add(-5 * time.Minute) }})
 	s, err := store.PutStream(t.Context(), tributary.Stream{Name: "s", Kind: tributary.Embedded, Shards: tributary.EvenShards(1)})
 	check(err)
 	shard := tributary.Shard{Stream: s.ID}

@@ -12,18 +12,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"tributary"
 	"tributary/awswire"
 	"tributary/front/payload"
-	"tributary/store/pebblestore"
+	"tributary/internal/enginetest"
 	"tributary/streamrec"
 )
 
@@ -33,11 +32,14 @@ const (
 	ann     = tributary.IdentityID("eu-west-1:11111111-1111-4111-8111-111111111111")
 )
 
-// kit is a handler over a store in memory that has one entry.
+// TestMain runs the tests on one engine or the other.
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
+
+// kit is a handler over a store that has one entry.
 type kit struct {
 	*testing.T
 	at      atomic.Int64 // the time, in milliseconds
-	store   *pebblestore.Store
+	store   tributary.Store
 	svc     *tributary.Service
 	handler *payload.Handler
 	links   *payload.Links
@@ -48,14 +50,7 @@ type kit struct {
 func newKit(t *testing.T) *kit {
 	k := &kit{T: t}
 	k.at.Store(1_790_000_000_000)
-	var err error
-	k.store, err = pebblestore.Open(pebblestore.Config{Dir: "x", FS: vfs.NewMem(), Now: k.now, MemTableSize: 4 << 20, CacheSize: 8 << 20})
-	k.ok(err)
-	t.Cleanup(func() {
-		if err := k.store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	k.store = enginetest.Open(t, enginetest.Config{Now: k.now})
 	sealer := k.sealer(7)
 	k.svc = &tributary.Service{Store: k.store, Sealer: sealer, Account: account, Now: k.now}
 	k.handler = &payload.Handler{Log: k.store, Sealer: sealer, Now: k.now}
@@ -238,8 +233,7 @@ func TestMissing(t *testing.T) {
 func TestBroken(t *testing.T) {
 	k := newKit(t)
 	link := k.links.Link(k.shard, k.pos, time.Hour)
-	closed, err := pebblestore.Open(pebblestore.Config{Dir: "y", FS: vfs.NewMem()})
-	k.ok(err)
+	closed := enginetest.Open(t, enginetest.Config{})
 	k.ok(closed.Close())
 	k.handler.Log = closed
 	k.refused("closed", http.MethodGet, link, http.StatusServiceUnavailable, "ServiceUnavailable", "")

@@ -47,6 +47,7 @@ var mayImport = []struct {
 	{"internal/archtest", nil},
 	{"internal/postgres", nil},
 	{"internal/pgtest", []string{"internal/postgres"}},
+	{"internal/enginetest", []string{".", "internal/postgres", "store/pebblestore", "store/pgstore"}},
 	{"cmd/tributary", []string{"*"}},
 }
 
@@ -66,7 +67,7 @@ var callsOnlyIn = map[string][]string{
 	"context.Background": {"cmd/tributary"},
 	"context.TODO":       nil,
 	"os.Exit":            {"cmd/tributary"},
-	"os.Getenv":          {"cmd/tributary"},
+	"os.Getenv":          {"cmd/tributary", "internal/enginetest"},
 	"os.LookupEnv":       {"cmd/tributary"},
 }
 
