@@ -184,6 +184,9 @@ func (s *Service) SetStream(ctx context.Context, pool *Pool, name StreamName, ro
 	if err := CheckStreamName(name); err != nil {
 		return err
 	}
+	if name == AuditStream {
+		return errAuditStream(op)
+	}
 	if role == "" {
 		role = c.RoleARN
 	}
@@ -325,6 +328,9 @@ func (s *Service) CreateStream(ctx context.Context, p Principal, name StreamName
 	if err := CheckStreamName(name); err != nil {
 		return Stream{}, err
 	}
+	if name == AuditStream {
+		return Stream{}, errAuditStream(op)
+	}
 	if shards < 1 || shards > maxShards {
 		return Stream{}, Errorf(Invalid, op, "ShardCount is %d, it must be between 1 and %d", shards, maxShards)
 	}
@@ -339,6 +345,14 @@ func (s *Service) CreateStream(ctx context.Context, p Principal, name StreamName
 		err = Errorf(Exists, op, "Stream %s under account %s already exists.", name, s.Account)
 	}
 	return st, err
+}
+
+// AuditStream is the stream of the audit log, which the server makes and
+// nobody else writes or deletes.
+const AuditStream StreamName = "tributary-audit"
+
+func errAuditStream(op string) error {
+	return Errorf(Invalid, op, "%s is the server's audit log, which can be read only", AuditStream)
 }
 
 // Stream reads a stream for a developer.
@@ -368,6 +382,9 @@ func (s *Service) DeleteStream(ctx context.Context, p Principal, name StreamName
 	stream, err := s.Stream(ctx, p, name)
 	if err != nil {
 		return err
+	}
+	if name == AuditStream {
+		return errAuditStream(op)
 	}
 	for range commitTries {
 		err = s.Store.DeleteStream(ctx, name)

@@ -30,6 +30,7 @@ var mayImport = []struct {
 	{"awswire", nil},
 	{"streamrec", []string{"."}},
 	{"auth", []string{".", "awswire"}},
+	{"audit", []string{"."}},
 	{"store/storetest", []string{"."}},
 	{"store/codec", []string{"."}},
 	{"store/move", []string{".", "store/codec"}},
