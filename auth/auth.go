@@ -1,6 +1,7 @@
 // Package auth proves who calls: developers by access keys, whose secrets are
 // kept sealed in the store, and identities by temporary credentials, which are
-// sealed in their own session token and stored nowhere.
+// sealed in their own session token and stored nowhere. Users of login
+// providers it proves by the providers' tokens.
 package auth
 
 import (
