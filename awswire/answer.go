@@ -69,8 +69,8 @@ func (x *exchange) fault(f *Fault) {
 		body = []byte("{}")
 	}
 	x.w.Header()[errorTypeHeader] = []string{f.Code}
-	if f.Status == http.StatusServiceUnavailable {
-		x.w.Header().Set("Retry-After", "1")
+	if f.Status == http.StatusServiceUnavailable || f.Status == http.StatusTooManyRequests {
+		x.w.Header().Set("Retry-After", "1") // seconds
 	}
 	status := f.Status
 	if x.protocol == JSON11 && status > http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusRequestEntityTooLarge {

@@ -34,6 +34,9 @@ type Service[P any] struct {
 	// Authenticate proves who calls, as [Verifier.Authenticate] does. It is not
 	// asked for public operations.
 	Authenticate func(r *http.Request, read ReadBody) (P, error)
+	// Admit, if set, may refuse a request to a public operation before its body is
+	// read.
+	Admit func(r *http.Request) error
 	// Fault puts an operation's error in the service's terms.
 	Fault func(operation string, err error) *Fault
 	// MaxBody bounds request bodies, in bytes. Those of public operations and of
@@ -210,7 +213,12 @@ func (s *Service[P]) checkContentType(r *http.Request) *Fault {
 // authenticate reads the body, and tells who sent it.
 func (s *Service[P]) authenticate(r *http.Request, op *Operation[P], in *intake) (p P, body []byte, err error) {
 	if op.Public {
-		body, err = in.read(r)
+		if s.Admit != nil {
+			err = s.Admit(r)
+		}
+		if err == nil {
+			body, err = in.read(r)
+		}
 		return p, body, err
 	}
 	p, err = s.Authenticate(r, func(scope Scope) ([]byte, error) {

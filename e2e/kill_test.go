@@ -25,7 +25,7 @@ const (
 func TestKill(t *testing.T) {
 	t.Parallel()
 	rng := random(t)
-	s := startServer(t)
+	s := startServer(t, "--identity-rate", "0")
 	for i := range soak(t) {
 		k := newKillTest(t, s, rng, fmt.Sprintf("kill-%d", i))
 		for n := range killRounds {

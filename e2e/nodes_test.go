@@ -38,7 +38,7 @@ func newCluster(t *testing.T, args ...string) *cluster {
 		n.within = c.net.within(n.number)
 		n.url = "http://" + c.net.nodeHost(n.number) + ":" + nodePort
 		n.args = append([]string{"serve", "--listen", c.net.nodeHost(n.number) + ":" + nodePort, "--public-url", n.url, "--account", account,
-			"--data", n.data, "--master-key-file", shared, "--shards", "4"}, args...)
+			"--data", n.data, "--master-key-file", shared, "--shards", "4", "--identity-rate", "0"}, args...)
 		n.env = append(n.env, "TRIBUTARY_STORE="+c.db.url())
 		n.come()
 		c.nodes = append(c.nodes, n)

@@ -26,7 +26,7 @@ type wrong struct {
 }
 
 func newWrong(t *testing.T) *wrong {
-	s := startServer(t, "--regions", region)
+	s := startServer(t, "--regions", region, "--identity-rate", "0")
 	dev := s.developer()
 	pool := dev.newPool(t, "wrong input")
 	w := &wrong{T: t, s: s, dev: dev, a: dev.newGuest(t, pool), b: dev.newGuest(t, pool), other: dev.newGuest(t, dev.newPool(t, "another")),

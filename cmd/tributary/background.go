@@ -67,7 +67,7 @@ func (s *server) nodeURL(store string) string {
 		_, port, _ := net.SplitHostPort(address)
 		address = net.JoinHostPort(routeTo(store), port)
 	}
-	return "http://" + address
+	return s.scheme() + address
 }
 
 // isHere tells whether a database is on this machine.

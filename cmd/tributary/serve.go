@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,16 @@ type serveCmd struct {
 	Listen    string `default:"127.0.0.1:8080" help:"Address to listen on." placeholder:"HOST:PORT"`
 	Data      string `default:"data" help:"Folder for everything that is kept." placeholder:"DIR"`
 	PublicURL string `help:"URL by which readers reach the server, for links. Default: the listen address." placeholder:"URL"`
+
+	TLSCert string `help:"File with the certificate chain to serve TLS with, in PEM. It is read again when it changes. Default: no TLS." placeholder:"FILE"`
+	TLSKey  string `help:"File with the key of --tls-cert." placeholder:"FILE"`
+
+	CORSOrigins    []string `default:"*" help:"Origins whose pages may use the AWS services, such as https://app.example.org. *: any; none: none." placeholder:"ORIGIN"`
+	MaxConnections int      `default:"0" help:"Connections open at once. 0: as many as the limit of open files leaves." placeholder:"N"`
+	IdentityRate   int      `default:"100" help:"Requests per second of one identity; twice as many at once. 0: no limit." placeholder:"N"`
+	PoolRate       int      `default:"0" help:"Requests per second of all identities of a pool. 0: no limit." placeholder:"N"`
+	PublicRate     int      `default:"100" help:"Requests per second that need no signature, of one client address. 0: no limit." placeholder:"N"`
+	Proxies        int      `default:"0" help:"Proxies in front of the server that add to X-Forwarded-For." placeholder:"N"`
 
 	Region  string   `default:"us-east-1" help:"Region of new pools."`
 	Regions []string `help:"Regions that requests may be signed for. Default: any." placeholder:"REGION"`
@@ -84,6 +95,7 @@ type server struct {
 
 	listener  net.Listener
 	debug     net.Listener // nil: no profiling pages
+	tls       *tls.Config  // nil: no TLS
 	sealer    *tributary.Sealer
 	rotation  *tributary.Rotation
 	store     tributary.Store
@@ -96,8 +108,9 @@ type server struct {
 	ops       *ops.Ops
 	http      *http.Server
 
-	membership atomic.Pointer[membership]
-	background []func(context.Context) error
+	connections *connections
+	membership  atomic.Pointer[membership]
+	background  []func(context.Context) error
 }
 
 // newServer opens everything, in named steps. What was opened is closed again
@@ -105,7 +118,7 @@ type server struct {
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
 	s.moving.init()
-	for _, step := range []func(context.Context) error{s.limitMemory, s.listen, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openWarehouse, s.tellLost, s.buildFronts, s.buildBackground} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.openTLS, s.listen, s.limitConnections, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openWarehouse, s.tellLost, s.buildFronts, s.buildBackground} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -163,7 +176,7 @@ func (s *server) address() (address string, every bool) {
 
 func (s *server) url() string {
 	address, _ := s.address()
-	return "http://" + address
+	return s.scheme() + address
 }
 
 func (s *server) openStore(ctx context.Context) (err error) {
@@ -326,12 +339,13 @@ func (s *server) buildFronts(context.Context) error {
 	s.ops = ops.New(s.store.Ready)
 	s.ops.WatchLag(s.store, warehouseGroup)
 	links := &payload.Links{Sealer: s.sealer, PublicURL: s.publicURL(), Region: s.cfg.Region}
-	authenticate, observe := s.auth.Authenticate, s.ops.Observe
+	limits, observe := s.limits(), s.ops.Observe
+	authenticate := limits.Wrap(s.auth.Authenticate)
 	f := &fronts{
-		sync:     cognitosync.New(cognitosync.Config{Service: s.service, Authenticate: authenticate, Log: s.log, Observe: observe}),
-		identity: cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Issue: s.auth.Issue, Log: s.log, Observe: observe}),
-		kinesis: kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Link: links.Link,
-			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe}),
+		sync:     s.cfg.openToPages(cognitosync.New(cognitosync.Config{Service: s.service, Authenticate: authenticate, Log: s.log, Observe: observe})),
+		identity: s.cfg.openToPages(cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Admit: limits.Admit, Issue: s.auth.Issue, Log: s.log, Observe: observe})),
+		kinesis: s.cfg.openToPages(kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Link: links.Link,
+			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe})),
 		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Query: s.query, Backup: s.backup, Move: s.startMove, Moved: s.moving.state, Log: s.log, Observe: observe}), s.warehouseNode),
 		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},
 		ops:     s.ops,
@@ -345,12 +359,13 @@ func (s *server) httpServer(h http.Handler) *http.Server {
 	// without TLS too.
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	const read, write = time.Minute, writeTimeout // write runs from the begin of the request: a minute is left after the slowest body
 	return &http.Server{
 		Protocols: protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100, WriteByteTimeout: write},
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: read, WriteTimeout: write, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), TLSConfig: s.tls, ConnState: s.connections.state,
 	}
 }
 
@@ -365,7 +380,7 @@ func (s *server) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.work(background) })
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
+	go func() { served <- s.serveHTTP() }()
 	s.serveDebug(background)
 	var err error
 	select {

@@ -23,6 +23,8 @@ const (
 type Config struct {
 	Service      *tributary.Service
 	Authenticate func(*http.Request, awswire.ReadBody) (tributary.Principal, error)
+	// Admit, if set, may refuse a request that needs no signature.
+	Admit func(*http.Request) error
 	// Issue makes temporary credentials of an identity.
 	Issue   func(tributary.Identity) (awswire.Credentials, time.Time, error)
 	Log     *slog.Logger
@@ -44,7 +46,7 @@ type (
 func New(c Config) http.Handler {
 	f := &front{service: c.Service, issue: c.Issue}
 	return &awswire.Service[principal]{
-		Name: Name, Target: target, Protocol: awswire.JSON11, Operations: f.operations(), Authenticate: c.Authenticate,
+		Name: Name, Target: target, Protocol: awswire.JSON11, Operations: f.operations(), Authenticate: c.Authenticate, Admit: c.Admit,
 		Begin: c.Begin, Fault: fault, MaxBody: maxBody, Log: c.Log, Observe: c.Observe,
 	}
 }
@@ -101,6 +103,8 @@ func fault(_ string, err error) *awswire.Fault {
 	switch kind {
 	case tributary.Internal:
 		f.Status, f.Message = http.StatusInternalServerError, "Internal error"
+	case tributary.Throttled, tributary.Busy:
+		f.Status = http.StatusTooManyRequests // answered as 400, with Retry-After
 	case tributary.Unavailable:
 		f.Status = http.StatusServiceUnavailable
 	}
