@@ -2,6 +2,7 @@ package tributary
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -208,4 +209,52 @@ func cloneTagMaps(in map[string]TagMap) map[string]TagMap {
 		out[name] = m
 	}
 	return out
+}
+
+const (
+	maxPolicies  = 50 // of roles, in one pool
+	maxClientIDs = 100
+)
+
+var (
+	roleARNPattern     = regexp.MustCompile(`^arn:aws[\w-]*:iam::\d{12}:role/.{1,512}$`)
+	providerARNPattern = regexp.MustCompile(`^arn:aws[\w-]*:iam::\d{12}:oidc-provider/.{1,255}$`)
+)
+
+// SetSignIn changes the client ids of OpenID providers and the policies of
+// roles, by their ARNs. An empty value removes one.
+//
+// Errors: Invalid.
+func (p *Pool) SetSignIn(clients map[string][]string, rolePolicies map[string]string) error {
+	const op = "set pool"
+	next := p.Clone()
+	for arn, ids := range clients {
+		if !providerARNPattern.MatchString(arn) || len(ids) > maxClientIDs {
+			return Errorf(Invalid, op, "OpenIDClients has %q with %d client ids: it must be the ARN of an OpenID provider, such as arn:aws:iam::000000000000:oidc-provider/accounts.example.org, with at most %d", clip(arn), len(ids), maxClientIDs)
+		}
+		if next.OpenIDClients == nil {
+			next.OpenIDClients = map[string][]string{}
+		}
+		if next.OpenIDClients[arn] = ids; len(ids) == 0 {
+			delete(next.OpenIDClients, arn)
+		}
+	}
+	for arn, document := range rolePolicies {
+		if !roleARNPattern.MatchString(arn) {
+			return Errorf(Invalid, op, "RolePolicies has %q, which is no ARN of a role, such as arn:aws:iam::000000000000:role/app-user", clip(arn))
+		}
+		if next.Roles.Policies == nil {
+			next.Roles.Policies = map[string]string{}
+		}
+		if next.Roles.Policies[arn] = document; document == "" {
+			delete(next.Roles.Policies, arn)
+		} else if _, err := ParsePolicy(document); err != nil {
+			return err
+		}
+	}
+	if n := len(next.Roles.Policies); n > maxPolicies {
+		return Errorf(Limit, op, "The pool would have %d role policies, the limit is %d", n, maxPolicies)
+	}
+	p.OpenIDClients, p.Roles = next.OpenIDClients, next.Roles
+	return nil
 }

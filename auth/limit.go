@@ -72,7 +72,7 @@ func (l *Limits) admitIdentity(p *tributary.Principal) error {
 //
 // Errors: Throttled.
 func (l *Limits) Admit(r *http.Request) error {
-	if l.Public == 0 || l.addresses.take(l.client(r), l.Public, l.now()) {
+	if l.Public == 0 || l.addresses.take(network(l.Client(r)), l.Public, l.now()) {
 		return nil
 	}
 	return exceeded(l.Public, "without a signature from one address")
@@ -94,9 +94,9 @@ func (l *Limits) now() time.Duration {
 // forwardedFor is the header in which proxies tell whom they ask for.
 const forwardedFor = "X-Forwarded-For"
 
-// client is the address that a request comes from. What stands to the left of
+// Client is the address that a request comes from. What stands to the left of
 // the proxies' own entries is the client's invention.
-func (l *Limits) client(r *http.Request) netip.Addr {
+func (l *Limits) Client(r *http.Request) netip.Addr {
 	entries := r.Header[forwardedFor]
 	switch {
 	case len(entries) > 0 && l.Proxies > 0:
@@ -117,20 +117,23 @@ func (l *Limits) reportProxy() {
 	}
 }
 
-// parseAddress reads an address with or without a port. Whoever has one address
-// of IPv6 has its /64.
+// parseAddress reads an address with or without a port.
 func parseAddress(text string) (netip.Addr, bool) {
 	at, err := netip.ParseAddrPort(text)
 	a := at.Addr()
 	if err != nil {
 		a, err = netip.ParseAddr(text)
 	}
-	a = a.Unmap().WithZone("")
+	return a.Unmap().WithZone(""), err == nil
+}
+
+// network is whom an address stands for: whoever has one of IPv6 has its /64.
+func network(a netip.Addr) netip.Addr {
 	if a.Is6() {
-		const network = 64
-		a = netip.PrefixFrom(a, network).Masked().Addr()
+		const bits = 64
+		a = netip.PrefixFrom(a, bits).Masked().Addr()
 	}
-	return a, err == nil
+	return a
 }
 
 // buckets are token buckets by key.

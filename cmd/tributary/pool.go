@@ -2,6 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
 
 	"tributary/front/api"
 )
@@ -44,6 +48,9 @@ type poolSetCmd struct {
 	DatasetBytes *byteSize `help:"Bytes of all keys and values of a dataset." placeholder:"SIZE"`
 	Records      *int64    `help:"Records of a dataset." placeholder:"N"`
 	Datasets     *int64    `help:"Datasets of an identity." placeholder:"N"`
+
+	OpenIDClients map[string]string `name:"openid-clients" help:"Client ids that tokens of an OpenID provider may be for, divided by commas, by the provider's ARN; none removes them." placeholder:"ARN=ID,ID" mapsep:"none"`
+	RolePolicy    map[string]string `help:"IAM policy of a role, by its ARN; none removes it." placeholder:"ARN=FILE" mapsep:"none"`
 }
 
 // Run sets what is named.
@@ -62,7 +69,42 @@ func (c *poolSetCmd) Run(e *env) error {
 			in[name] = *v
 		}
 	}
+	if err := c.signIn(in); err != nil {
+		return err
+	}
 	return callAndShow(&c.serverFlags, e, "POST", "pools/"+c.Pool, in)
+}
+
+// nothing is the word that removes a setting.
+const nothing = "none"
+
+// signIn adds what is to be set for signing in.
+func (c *poolSetCmd) signIn(in map[string]any) error {
+	clients, policies := map[string][]string{}, map[string]string{}
+	for arn, ids := range c.OpenIDClients {
+		clients[arn] = []string{}
+		if ids != nothing {
+			clients[arn] = strings.Split(ids, ",")
+		}
+	}
+	for arn, file := range c.RolePolicy {
+		policies[arn] = ""
+		if file == nothing {
+			continue
+		}
+		document, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		policies[arn] = string(document)
+	}
+	if len(clients) > 0 {
+		in["OpenIDClients"] = clients
+	}
+	if len(policies) > 0 {
+		in["RolePolicies"] = policies
+	}
+	return nil
 }
 
 type poolIdentityCmd struct {
@@ -91,5 +133,11 @@ func callAndShow(s *serverFlags, e *env, method, path string, in any) error {
 	}
 	_, err := fmt.Fprintf(e.stdout, "pool           %s\nname           %s\nguests         %t\nvalue bytes    %d\ndataset bytes  %d\nrecords        %d\ndatasets       %d\n",
 		p.PoolID, p.Name, p.AllowUnauthenticated, p.Limits.ValueBytes, p.Limits.DatasetBytes, p.Limits.Records, p.Limits.Datasets)
+	for _, arn := range slices.Sorted(maps.Keys(p.OpenIDClients)) {
+		_, _ = fmt.Fprintf(e.stdout, "openid client  %s %s\n", arn, strings.Join(p.OpenIDClients[arn], ","))
+	}
+	for _, arn := range slices.Sorted(maps.Keys(p.RolePolicies)) {
+		_, _ = fmt.Fprintf(e.stdout, "role policy    %s\n", arn)
+	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"tributary/auth"
 	"tributary/awswire"
 	"tributary/front/api"
 	"tributary/front/cognitoidentity"
@@ -19,6 +20,7 @@ type fronts struct {
 	kinesis  http.Handler
 	api      http.Handler
 	payload  http.Handler
+	openID   http.Handler // documents about our OpenID tokens
 	ops      http.Handler
 }
 
@@ -38,6 +40,8 @@ func (f *fronts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.api.ServeHTTP(w, r)
 	case strings.HasPrefix(path, payload.Prefix):
 		f.payload.ServeHTTP(w, r)
+	case path == auth.DiscoveryPath || path == auth.KeysPath:
+		f.openID.ServeHTTP(w, r)
 	case path == "/healthz" || path == "/readyz" || path == "/metrics":
 		f.ops.ServeHTTP(w, r)
 	default:

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"tributary"
+	"tributary/audit"
 	"tributary/auth"
 	"tributary/awswire"
 	"tributary/front/api"
@@ -55,6 +56,8 @@ type serveCmd struct {
 	Store            string `help:"Database of many nodes, PostgreSQL or one that speaks its protocol. Default: a store of its own in the data folder. Set it by the environment: it holds a password." placeholder:"postgres://…"`
 	NodeURL          string `help:"URL by which the other nodes reach this one. Default: the address that it listens on, or by which it reaches the database." placeholder:"URL"`
 	StoreConnections int    `default:"16" help:"Connections to the database at most." placeholder:"N"`
+
+	LoginEndpoints map[string]string `help:"Where to reach a login provider instead of its own address, such as accounts.google.com=https://proxy.example.org." placeholder:"PROVIDER=URL"`
 
 	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder, created at the first start." placeholder:"FILE"`
 	Shards        *int   `help:"Shards of the default log. Counts when the store is created. Default: 4." placeholder:"N"`
@@ -102,6 +105,8 @@ type server struct {
 	auth      *auth.Auth
 	newKey    *awswire.Credentials // created by this start
 	service   *tributary.Service
+	tokens    *auth.Tokens
+	audit     *audit.Log
 	movable   *move.Store // the store, as that which can be moved
 	moving    moving
 	warehouse hosted
@@ -118,7 +123,7 @@ type server struct {
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
 	s.moving.init()
-	for _, step := range []func(context.Context) error{s.limitMemory, s.openTLS, s.listen, s.limitConnections, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openWarehouse, s.tellLost, s.buildFronts, s.buildBackground} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.openTLS, s.listen, s.limitConnections, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openSignIn, s.openWarehouse, s.tellLost, s.buildFronts, s.buildBackground} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -340,13 +345,14 @@ func (s *server) buildFronts(context.Context) error {
 	s.ops.WatchLag(s.store, warehouseGroup)
 	links := &payload.Links{Sealer: s.sealer, PublicURL: s.publicURL(), Region: s.cfg.Region}
 	limits, observe := s.limits(), s.ops.Observe
-	authenticate := limits.Wrap(s.auth.Authenticate)
+	authenticate, begin := limits.Wrap(s.auth.Authenticate), s.begin(limits)
 	f := &fronts{
-		sync:     s.cfg.openToPages(cognitosync.New(cognitosync.Config{Service: s.service, Authenticate: authenticate, Log: s.log, Observe: observe})),
-		identity: s.cfg.openToPages(cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Admit: limits.Admit, Issue: s.auth.Issue, Log: s.log, Observe: observe})),
-		kinesis: s.cfg.openToPages(kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Link: links.Link,
+		sync:     s.cfg.openToPages(cognitosync.New(cognitosync.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Log: s.log, Observe: observe})),
+		identity: s.cfg.openToPages(cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Admit: limits.Admit, Issue: s.auth.Issue, Log: s.log, Observe: observe})),
+		kinesis: s.cfg.openToPages(kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Begin: begin, Link: links.Link,
 			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe})),
-		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Query: s.query, Backup: s.backup, Move: s.startMove, Moved: s.moving.state, Log: s.log, Observe: observe}), s.warehouseNode),
+		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Audit: s.audit.Read, Query: s.query, Backup: s.backup, Move: s.startMove, Moved: s.moving.state, Log: s.log, Observe: observe}), s.warehouseNode),
+		openID:  s.cfg.openToPages(s.tokens),
 		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},
 		ops:     s.ops,
 	}

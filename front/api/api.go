@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tributary"
+	"tributary/audit"
 	"tributary/awswire"
 )
 
@@ -34,8 +35,10 @@ type Config struct {
 	Backup func(ctx context.Context) (*awswire.Stream, error)
 	// Move begins to move the store, Moved tells how far it is; nil if it was
 	// not moved.
-	Move    func(to string) (*Move, error)
-	Moved   func() *Move
+	Move  func(to string) (*Move, error)
+	Moved func() *Move
+	// Audit reads the audit log from a time on, or after a place in it.
+	Audit   func(ctx context.Context, at time.Time, after string, limit int) ([]audit.Entry, string, error)
 	Log     *slog.Logger
 	Begin   awswire.Begin[principal]
 	Observe func(service, operation string, status int, took time.Duration)
@@ -73,6 +76,7 @@ func (f *front) operations() []op {
 		{Name: "CreateIdentity", Method: "POST", Path: Prefix + "pools/{PoolId}/identities", Handle: awswire.StrictHandler(f.createIdentity)},
 		{Name: "MoveStore", Method: "POST", Path: Prefix + "store/move", Handle: awswire.StrictHandler(f.moveStore)},
 		{Name: "DescribeStoreMove", Method: "GET", Path: Prefix + "store/move", Handle: awswire.StrictHandler(f.describeMove)},
+		{Name: "ListAudit", Method: "GET", Path: Prefix + "audit", Handle: awswire.StrictHandler(f.listAudit)},
 		{Name: "Query", Method: "POST", Path: QueryPath, Handle: awswire.StrictHandler(f.query)},
 		{Name: "Backup", Method: "POST", Path: BackupPath, Handle: awswire.StrictHandler(f.backup)},
 	}
@@ -122,10 +126,16 @@ type Pool struct {
 	Name                 string
 	AllowUnauthenticated bool
 	Limits               Limits // in force
+	// OpenIDClients are the audiences that tokens of a pool's OpenID providers may
+	// have, by the provider's ARN.
+	OpenIDClients map[string][]string `json:",omitempty"`
+	// RolePolicies are the IAM policies of roles, by ARN.
+	RolePolicies map[string]string `json:",omitempty"`
 }
 
 func showPool(p *tributary.Pool) *Pool {
-	return &Pool{PoolID: string(p.ID), Name: p.Name, AllowUnauthenticated: p.AllowUnauthenticated, Limits: Limits(p.Limits.Effective())}
+	return &Pool{PoolID: string(p.ID), Name: p.Name, AllowUnauthenticated: p.AllowUnauthenticated, Limits: Limits(p.Limits.Effective()),
+		OpenIDClients: p.OpenIDClients, RolePolicies: p.Roles.Policies}
 }
 
 // mostLimit is more than any disk holds, and leaves room to compute with.
@@ -181,6 +191,10 @@ type setPoolIn struct {
 	DatasetBytes         *int64
 	Records              *int64
 	Datasets             *int64
+	// OpenIDClients and RolePolicies change the entries that they name; an empty
+	// list or text removes one.
+	OpenIDClients map[string][]string
+	RolePolicies  map[string]string
 }
 
 func (f *front) setPool(ctx context.Context, p principal, in *setPoolIn) (*Pool, error) {
@@ -197,7 +211,10 @@ func (f *front) setPool(ctx context.Context, p principal, in *setPoolIn) (*Pool,
 		if in.AllowUnauthenticated != nil {
 			pool.AllowUnauthenticated = *in.AllowUnauthenticated
 		}
-		return limits.read(&pool.Limits)
+		if err := limits.read(&pool.Limits); err != nil {
+			return err
+		}
+		return pool.SetSignIn(in.OpenIDClients, in.RolePolicies)
 	})
 	if err != nil {
 		return nil, err

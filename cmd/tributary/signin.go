@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"tributary"
+	"tributary/audit"
+	"tributary/auth"
+	"tributary/awswire"
+)
+
+// openSignIn makes what proves users, and signs tokens for them.
+func (s *server) openSignIn(context.Context) error {
+	s.tokens = &auth.Tokens{
+		Rotation: &tributary.Rotation{Keys: s.store, Sealer: s.sealer, Log: s.log}, Issuer: s.publicURL(), Account: s.cfg.Account,
+	}
+	s.tokens.Begin()
+	s.service.Tokens = s.tokens
+	s.service.Logins = &auth.Logins{Endpoints: s.cfg.LoginEndpoints, Log: s.log}
+	s.audit = &audit.Log{Store: s.store, Log: s.log}
+	return nil
+}
+
+// runTokens keeps the keys that tokens are signed with up to date.
+func (s *server) runTokens(ctx context.Context) error {
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := s.tokens.Look(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("keys of OpenID tokens cannot be read, will try again", "err", err)
+		}
+	}
+}
+
+// auditTimeout is how long a change by a developer waits for the audit log.
+const auditTimeout = 5 * time.Second
+
+// begin names a call for policies, and puts what developers do into the audit
+// log.
+func (s *server) begin(limits *auth.Limits) awswire.Begin[tributary.Principal] {
+	return func(p tributary.Principal, r *http.Request, service, operation, request string) (tributary.Principal, func(*awswire.Fault)) {
+		p.Call = &tributary.Call{Action: service + ":" + operation}
+		if !p.Developer() {
+			return p, func(*awswire.Fault) {}
+		}
+		return p, func(f *awswire.Fault) {
+			e := audit.Entry{AccessKey: p.AccessKey, Address: limits.Client(r).String(), Action: p.Call.Action, Resource: p.Call.Resource, Outcome: audit.Ok}
+			if f != nil {
+				e.Outcome = f.Code
+			}
+			if f != nil || !isChange(operation) {
+				s.audit.Note(e)
+				return
+			}
+			e.Request = request
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), auditTimeout)
+			defer cancel()
+			if err := s.audit.Write(ctx, e); err != nil {
+				s.log.Error("the audit log lacks a change", "key", e.AccessKey, "action", e.Action, "resource", e.Resource, "request", request, "err", err)
+			}
+		}
+	}
+}
+
+// isChange tells whether an operation changes settings. Reads, and syncs, are
+// too many for an entry of their own each.
+func isChange(operation string) bool {
+	for _, prefix := range []string{"Get", "List", "Describe", "Lookup", "Query", "UpdateRecords", "DeleteDataset", "PutRecord", "SubscribeToShard"} {
+		if strings.HasPrefix(operation, prefix) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkLogins refuses endpoints of login providers that are no URLs.
+func (c *serveCmd) checkLogins() error {
+	for provider, endpoint := range c.LoginEndpoints {
+		u, err := url.Parse(endpoint)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("--login-endpoints has %q for %s, it must be a URL like https://accounts.example.org", endpoint, provider)
+		}
+	}
+	return nil
+}
