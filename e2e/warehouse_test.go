@@ -116,7 +116,7 @@ func TestQuery(t *testing.T) {
 	t.Run("Guest", func(t *testing.T) {
 		body := encode(t, object{"SQL": "SELECT 1"})
 		a := g.do(t, "tributary", "POST", "/_tributary/v1/query", body)
-		wantFault(t, a, 403, "NotAuthorizedException", "developer credentials")
+		wantFault(t, a, 403, "NotAuthorizedException", "These credentials are not valid")
 	})
 }
 
