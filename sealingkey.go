@@ -53,7 +53,7 @@ type Rotation struct {
 	// another Rotation's then.
 	Signing func(keys map[uint32]*rsa.PrivateKey, current uint32)
 
-	seen map[uint32]time.Time // since when a key can be taken for known to all
+	seen map[uint32]time.Time // when a key was seen first; long ago if it was made long before
 	met  map[uint32]time.Time // when this process saw a key first
 }
 
@@ -61,6 +61,8 @@ const (
 	rotationLook = 15 * time.Second
 	// A new key is sealed under when every node has had the time to learn of it.
 	rotationWait = time.Minute
+	// rotationSkew is how far the clocks of two nodes may be apart.
+	rotationSkew = 24 * time.Hour
 	// An old key is dropped so long after it was replaced: longer than any
 	// token or credential is good.
 	rotationKeep = 48 * time.Hour
@@ -197,8 +199,12 @@ func sealingKeyContext(id uint32) string {
 func (r *Rotation) current(keys []SealingKey, secrets map[uint32][]byte, now time.Time) uint32 {
 	if r.seen == nil {
 		r.seen = map[uint32]time.Time{}
-		for _, k := range keys { // known before, for all that can be told
-			r.seen[k.ID] = k.Created.Time()
+		for _, k := range keys {
+			// A process that starts cannot tell how long the others have known a
+			// key: the clock of the one that made it may be wrong.
+			if at := k.Created.Time(); now.Sub(at) >= rotationSkew {
+				r.seen[k.ID] = at
+			}
 		}
 	}
 	var current uint32

@@ -129,3 +129,46 @@ func TestRotationWithAnotherMasterKey(t *testing.T) {
 		t.Errorf("the keys are %v", ids)
 	}
 }
+
+// TestRotationByWrongClocks starts a process just after another has made a key,
+// by a clock that is far behind or ahead: what it seals the others open, also
+// before they look again, and it takes the key when all must know it.
+func TestRotationByWrongClocks(t *testing.T) {
+	for _, wrong := range []time.Duration{-2 * time.Hour, 0, 2 * time.Hour} {
+		c := newClock()
+		store := openStore(t, c)
+		one := newRotating(t, store, 1, c)
+		one.look()
+		c.Add(10*24*time.Hour + max(0, -wrong))
+		theirs := newClock()
+		theirs.Add(c.Now().Sub(theirs.Now()) + wrong)
+		maker := newRotating(t, store, 1, theirs)
+		maker.look()
+		if n := len(maker.ids()); n != 2 {
+			t.Fatalf("with a clock that is wrong by %v there are %d keys", wrong, n)
+		}
+		late := newRotating(t, store, 1, c)
+		late.look()
+		old := late.Sealer.Seal("c", []byte("plain"))
+		mustOpen(t, one.Sealer, "c", old, "plain")
+		one.look()
+		c.Add(time.Minute)
+		late.look()
+		token := late.Sealer.Seal("c", []byte("plain"))
+		mustOpen(t, one.Sealer, "c", token, "plain")
+		if token[:8] == old[:8] { // version and id of the key
+			t.Errorf("a minute later, with a clock that is wrong by %v, it seals under the old key", wrong)
+		}
+		// One that starts when the old key is about to go does not seal under it.
+		c.Add(48 * time.Hour)
+		last := newRotating(t, store, 1, c)
+		last.look()
+		token = last.Sealer.Seal("c", []byte("plain"))
+		c.Add(time.Minute)
+		one.look()
+		if ids := one.ids(); len(ids) != 1 {
+			t.Fatalf("the keys are %v", ids)
+		}
+		mustOpen(t, one.Sealer, "c", token, "plain")
+	}
+}

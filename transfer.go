@@ -12,13 +12,13 @@ type ItemKind uint8
 // The kinds of item, in the order in which a store is copied. Values that are
 // JSON are so in every engine, and are copied byte by byte.
 const (
-	// ItemStore is a figure of the store as a whole, by its name: StoreID and
-	// LastStream.
+	// ItemStore is a figure of the store as a whole, by its name: StoreID,
+	// LastStream and Restores.
 	ItemStore ItemKind = iota
 	// ItemStream is a stream with its shard map, by [StreamItemKey]: JSON.
 	ItemStream
-	// ItemShard is where a shard's log begins and ends, by [ShardItemKey].
-	// Importing it forgets the entries that were trimmed; importing its absence
+	// ItemShard is where a shard's log begins and ends, by [ShardItemKey]. The
+	// end may lie above the last entry after a restore. Importing it forgets the entries that were trimmed; importing its absence
 	// forgets the shard's log.
 	ItemShard
 	// ItemPool is a pool, by its id: JSON.
@@ -59,10 +59,11 @@ func (k ItemKind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// The keys of the items of ItemStore, both of which every store has.
+// The keys of the items of ItemStore, the first two of which every store has.
 const (
 	StoreID    = "id"          // Store.ID, as it is
 	LastStream = "last stream" // the highest stream id ever given, as a decimal number
+	Restores   = "restores"    // a list of [Restored], oldest first: JSON
 )
 
 // Item is a part of a store as bytes that mean the same to every engine: equal

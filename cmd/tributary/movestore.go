@@ -10,7 +10,6 @@ import (
 
 	"tributary/front/api"
 	"tributary/store/move"
-	"tributary/store/pebblestore"
 )
 
 type migrateStoreCmd struct {
@@ -89,9 +88,6 @@ func (c *migrateStoreCmd) offline(e *env) (err error) {
 	}
 	m := api.Move{From: s.cfg.storeName(c.Store), To: s.cfg.storeName(store), State: api.MoveDone, Began: time.Now()}
 	_, _ = fmt.Fprintf(e.stdout, "moving %s to %s\n", m.From, m.To)
-	if db, ok := source.(*pebblestore.Store); ok && len(db.Restores()) > 0 {
-		return errors.Join(errRestored, target.Close())
-	}
 	mover := &move.Mover{Source: movable, Target: target, From: m.From, To: m.To, Log: s.log, Overwrite: true}
 	err = mover.Run(e.ctx)
 	if movable.Engine() != target {

@@ -54,9 +54,6 @@ func (m *moving) report(p move.Progress) {
 	}
 }
 
-// errRestored: the numbers that a restore leaves out are not known to a move.
-var errRestored = tributary.Errorf(tributary.Invalid, "move store", "A store that was restored from a backup cannot be moved by this version")
-
 // startMove begins to move the store to a database, or to the data folder.
 func (s *server) startMove(to string) (*api.Move, error) {
 	const op = "move store"
@@ -69,9 +66,6 @@ func (s *server) startMove(to string) (*api.Move, error) {
 		return nil, tributary.Errorf(tributary.Invalid, op, "From a database the store moves to %s, the one in the data folder, only", embeddedTarget)
 	case to != embeddedTarget && !isDatabase(to):
 		return nil, tributary.Errorf(tributary.Invalid, op, "To must be postgres://… or %s", embeddedTarget)
-	}
-	if db, ok := s.movable.Engine().(*pebblestore.Store); ok && len(db.Restores()) > 0 {
-		return nil, errRestored
 	}
 	s.moving.mu.Lock()
 	defer s.moving.mu.Unlock()

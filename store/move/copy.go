@@ -3,6 +3,7 @@ package move
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"hash/maphash"
 	"slices"
@@ -74,10 +75,24 @@ func (r *run) copyAll(ctx context.Context) error {
 			}
 		}
 	}
-	for _, e := range r.ends {
-		r.expect(tributary.ItemEntry, int64(e.last-e.trimmed))
+	for id, e := range r.ends {
+		r.expect(tributary.ItemEntry, int64(r.entriesOf(id, e)))
 	}
 	return r.copyEntries(ctx, nil)
+}
+
+// entriesOf is how many entries a log holds: what restores left out has none.
+func (r *run) entriesOf(id tributary.Shard, e ends) (n uint64) {
+	high := e.last
+	for _, restored := range slices.Backward(r.restores) {
+		from, to := restored.Gap(id)
+		if to <= e.trimmed || from >= high {
+			continue // before the log, or part of the next gap
+		}
+		n += high - min(to, high)
+		high = max(from, e.trimmed)
+	}
+	return n + high - e.trimmed
 }
 
 // span is a part of a kind's items.
@@ -87,7 +102,8 @@ type span struct {
 	// through is the key of the last item; "": all, unless the journal grows
 	// long meanwhile.
 	through string
-	page    int // bytes
+	page    int                               // bytes
+	seen    func(page []tributary.Item) error // is told of what is copied; nil: nobody is
 }
 
 // stream copies a span, pages being written while the next is read. It tells
@@ -138,6 +154,11 @@ func (r *run) feed(ctx context.Context, pages chan<- []tributary.Item, of span) 
 			break
 		}
 		last = page[len(page)-1].Key
+		if of.seen != nil {
+			if err := of.seen(page); err != nil {
+				return last, false, err
+			}
+		}
 		select {
 		case pages <- page:
 		case <-ctx.Done():
@@ -170,6 +191,12 @@ type touched struct {
 // catchUp copies again what was written since the last round. t collects what
 // it was, if it is not nil.
 func (r *run) catchUp(ctx context.Context, t *touched) (err error) {
+	if err := r.copyFew(ctx); err != nil {
+		return err
+	}
+	if err := r.copyEntries(ctx, t); err != nil {
+		return err
+	}
 	identities, datasets, emptied := r.journal.take()
 	defer func() {
 		if err != nil {
@@ -189,16 +216,10 @@ func (r *run) catchUp(ctx context.Context, t *touched) (err error) {
 	if t != nil {
 		t.identities, t.datasets = identities, datasets
 	}
-	if err := r.copyFew(ctx); err != nil {
-		return err
-	}
 	if err := r.again(ctx, tributary.ItemIdentity, identities, 500); err != nil {
 		return err
 	}
-	if err := r.again(ctx, tributary.ItemDataset, datasets, 100); err != nil {
-		return err
-	}
-	return r.copyEntries(ctx, t)
+	return r.again(ctx, tributary.ItemDataset, datasets, 100)
 }
 
 // datasetsAt lists the keys of an identity's datasets and markers.
@@ -243,13 +264,27 @@ func (r *run) copyFew(ctx context.Context) error {
 		return err
 	}
 	for n, kind := range fewKinds() {
-		if kind == tributary.ItemShard {
-			if err := r.learnEnds(lists[n]); err != nil {
-				return err
-			}
+		switch kind {
+		case tributary.ItemStore:
+			err = r.learnRestores(lists[n])
+		case tributary.ItemShard:
+			err = r.learnEnds(lists[n])
+		}
+		if err != nil {
+			return err
 		}
 		if err := r.copyChanged(ctx, kind, lists[n]); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) learnRestores(figures []tributary.Item) error {
+	for i := range figures {
+		if figures[i].Key == tributary.Restores {
+			r.restores = nil
+			return json.Unmarshal(figures[i].Value, &r.restores)
 		}
 	}
 	return nil
@@ -267,6 +302,9 @@ func (r *run) learnEnds(shards []tributary.Item) error {
 			return err
 		}
 		r.ends[id] = ends{e.Trimmed, e.Last}
+	}
+	if r.began == nil {
+		r.began = r.ends
 	}
 	return nil
 }
@@ -323,10 +361,13 @@ func (r *run) copyEntries(ctx context.Context, t *touched) error {
 		// Of a few entries a small page is read: what comes after them is of
 		// another shard.
 		const each = 512
-		last, _, err := r.stream(ctx, span{
+		few := min(int(e.last-from), r.pageBytes())
+		of := span{
 			kind: tributary.ItemEntry, after: string(tributary.PositionOf(id, from)), through: string(tributary.PositionOf(id, e.last)),
-			page: int(min(uint64(r.pageBytes()), (e.last-from+8)*each)),
-		})
+			page: min((few+8)*each, r.pageBytes()),
+			seen: func(page []tributary.Item) error { return r.noteWritten(page, t) },
+		}
+		last, _, err := r.stream(ctx, of)
 		if err != nil {
 			return err
 		}
@@ -334,10 +375,34 @@ func (r *run) copyEntries(ctx context.Context, t *touched) error {
 		if err != nil {
 			return err
 		}
-		for i := from + 1; t != nil && i <= n; i++ {
-			t.entries = append(t.entries, string(tributary.PositionOf(id, i)))
-		}
 		r.marks[id] = n
+	}
+	return nil
+}
+
+// noteWritten notes what the entries that came since the move began are of: of a
+// commit of another node nothing else tells.
+func (r *run) noteWritten(page []tributary.Item, t *touched) error {
+	for i := range page {
+		if t != nil {
+			t.entries = append(t.entries, page[i].Key)
+		}
+		id, n, err := tributary.Position(page[i].Key).Split()
+		if err != nil {
+			return err
+		}
+		if n <= r.began[id].last {
+			continue
+		}
+		e, err := codec.DecodeEntry(string(page[i].Value))
+		if err != nil {
+			return err
+		}
+		if e.Kind == tributary.EntryChange {
+			n := noteOf(e.Change)
+			r.journal.begin(n)
+			r.journal.end(n)
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"tributary"
@@ -38,7 +39,7 @@ func (r *run) cutOver(ctx context.Context) error {
 		if !errors.Is(err, errGivenUp) {
 			return err
 		}
-		r.log().Warn("writes would be refused for too long, trying again", "frozen", r.progress.Frozen, "err", err)
+		r.log().Warn("the cut-over is given up, trying again", "frozen", r.progress.Frozen, "err", err)
 	}
 	return tributary.Errorf(tributary.Busy, "move store", "the source is written faster than the last changes can be copied: move it when there is less to do")
 }
@@ -94,6 +95,12 @@ func (r *run) handOver(ctx context.Context) error {
 	case refused:
 		return r.thaw(ctx, limited, err)
 	}
+	switch late, err := r.wroteLate(last); {
+	case err != nil:
+		return err
+	case late:
+		return r.takeBack(ctx, limited, last)
+	}
 	for {
 		outcome, err := settle(last, r.Target, r.filled, tributary.TransferState{})
 		if outcome == reached {
@@ -106,6 +113,33 @@ func (r *run) handOver(ctx context.Context) error {
 	}
 	r.Source.change(newStage(r.Target, nil, nil))
 	return nil
+}
+
+// wroteLate tells whether another node has committed after the last look at the
+// logs. The source was given up: they grow no more.
+func (r *run) wroteLate(ctx context.Context) (bool, error) {
+	copied := r.ends
+	for {
+		shards, err := scanAll(ctx, r.source, tributary.ItemShard)
+		if err == nil {
+			err = r.learnEnds(shards)
+		}
+		if err == nil {
+			return !maps.EqualFunc(copied, r.ends, func(a, b ends) bool { return a.last == b.last }), nil
+		}
+		if pause(ctx); ctx.Err() != nil {
+			return false, err
+		}
+	}
+}
+
+// takeBack has a source that was given up too early go on, and the cut-over
+// tried again.
+func (r *run) takeBack(ctx, limited, last context.Context) error {
+	if outcome, err := settle(last, r.source, r.moved, tributary.TransferState{}); outcome != reached {
+		return err
+	}
+	return errors.Join(errGivenUp, r.thaw(ctx, limited, errors.New("another node has written to the source")))
 }
 
 // finishCopy copies and verifies what is left, once no write is under way. The

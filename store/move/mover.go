@@ -76,16 +76,19 @@ type run struct {
 
 	filling, filled, moved tributary.TransferState
 
-	few   map[tributary.ItemKind]map[string]uint64 // hashes of what the target has
-	ends  map[tributary.Shard]ends
-	marks map[tributary.Shard]uint64 // entries up to this one were copied
+	few      map[tributary.ItemKind]map[string]uint64 // hashes of what the target has
+	restores []tributary.Restored                     // that the source went through
+	began    map[tributary.Shard]ends                 // in the first round
+	ends     map[tributary.Shard]ends
+	marks    map[tributary.Shard]uint64 // entries up to this one were copied
 
 	mu       sync.Mutex // guards progress and told
 	progress Progress
 	told     time.Time
 }
 
-// ends is where a shard's log began and ended in the last round.
+// ends is where a shard's log began and ended in the last round. At the end there
+// may be numbers that a restore left out.
 type ends struct{ trimmed, last uint64 }
 
 const (

@@ -324,9 +324,18 @@ func (s *Store) Find(ctx context.Context, id tributary.Shard, at tributary.Milli
 	return s.Engine().Find(ctx, id, at)
 }
 
-// Trim implements tributary.Log.
+// Trim implements tributary.Log. During a move it is put off, until whoever
+// trims comes again: the log tells what other nodes write.
 func (s *Store) Trim(ctx context.Context, id tributary.Shard, through tributary.Position) error {
-	return s.write(func(e Engine) error { return e.Trim(ctx, id, through) })
+	g, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer g.leave()
+	if g.journal != nil {
+		return nil
+	}
+	return g.store.Trim(ctx, id, through)
 }
 
 // Append implements tributary.Log.

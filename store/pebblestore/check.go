@@ -102,7 +102,7 @@ type checker struct {
 	*CheckReport
 	ctx      context.Context
 	db       *pebble.DB
-	restores []Restored
+	restores []tributary.Restored
 	pools    map[tributary.PoolID]*poolFacts
 	streams  map[tributary.StreamID]*tributary.Stream
 	shards   map[tributary.Shard]*shardFacts
@@ -301,7 +301,7 @@ func wantLength(value string, n int) error {
 
 func (c *checker) checkRestores() error {
 	return c.walk(tableRestored, func(key []byte, value string) error {
-		var r Restored
+		var r tributary.Restored
 		if err := json.Unmarshal([]byte(value), &r); err != nil {
 			return err
 		}

@@ -132,9 +132,7 @@ func (c *checker) checkHorizons() error {
 func (c *checker) checkLogs() error {
 	for id, s := range c.shards {
 		s.last = s.horizon
-		if n := len(c.restores); n > 0 {
-			s.end = c.restores[n-1].base(id)
-		}
+		_, s.end = latest(c.restores).Gap(id)
 	}
 	err := c.walk(tableLog, func(key []byte, value string) error {
 		const countLength = 8
@@ -185,14 +183,7 @@ func (c *checker) checkEntry(id tributary.Shard, s *shardFacts, n uint64, value 
 // another one.
 func (c *checker) restoredGap(id tributary.Shard, before, n uint64) bool {
 	for i := range c.restores {
-		r := &c.restores[i]
-		last := uint64(0)
-		for j := range r.Shards {
-			if r.Shards[j].Shard == id {
-				last = r.Shards[j].Last
-			}
-		}
-		if base := r.base(id); base > 0 && n == base+1 && before >= last && before <= base {
+		if from, to := c.restores[i].Gap(id); to > 0 && n == to+1 && before >= from && before <= to {
 			return true
 		}
 	}

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -88,12 +89,35 @@ func importFigure(b *pebble.Batch, i *tributary.Item) error {
 		n, err := strconv.ParseUint(string(i.Value), 10, 64)
 		set(b, metaLastStream, binary.BigEndian.AppendUint64(nil, n))
 		return err
+	case tributary.Restores:
+		return importRestores(b, i.Value)
 	}
 	return codec.ErrCorrupt
 }
 
-// importShard writes where a log begins. Its end is that of its entries; the
-// figures that they carry are imported, and must not be counted again.
+// importRestores writes the list of restores, each as it is in the list.
+func importRestores(b *pebble.Batch, value []byte) error {
+	removeAll(b, []byte{tableRestored})
+	if value == nil {
+		return nil
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(value, &list); err != nil {
+		return err
+	}
+	for _, text := range list {
+		var r tributary.Restored
+		if err := json.Unmarshal(text, &r); err != nil {
+			return err
+		}
+		set(b, restoredKey(r.At), text)
+	}
+	return nil
+}
+
+// importShard writes where a log begins. Its end is that of its entries, or of
+// what a restore left out; the figures that they carry are imported, and must not
+// be counted again.
 func importShard(b *pebble.Batch, i *tributary.Item) error {
 	id, err := codec.ShardOfKey(i.Key)
 	if err != nil {

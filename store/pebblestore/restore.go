@@ -17,7 +17,7 @@ import (
 // RestoreReport is what a restore did.
 type RestoreReport struct {
 	Manifest  Manifest
-	Restored  Restored
+	Restored  tributary.Restored
 	Tally     Tally
 	MasterKey []byte        // of the backup, nil if it has none
 	Unpacked  time.Duration // for reading and writing the files
@@ -67,7 +67,7 @@ func writeFile(fs vfs.FS, path string, content io.Reader) error {
 
 // Restore makes a store of a backup, in a folder that must not be there: a new
 // incarnation, whose positions and counts go on above all that may have been
-// given out since the backup (see [Restored]). The folder appears when all of
+// given out since the backup (see [tributary.Restored]). The folder appears when all of
 // it is there and on disk; before that, everything is in a folder beside it,
 // which the next Restore removes. prepare, if not nil, is called just before,
 // with what is known by then; an error of it ends the restore.

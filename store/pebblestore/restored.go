@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -12,60 +13,9 @@ import (
 	"tributary/store/codec"
 )
 
-// A restore is a new incarnation. What the store gave out between the backup
-// and the restore is known to readers and clients, and not to the store: so
-// positions and sync counts go on above blocks that no earlier run can have
-// used. The blocks are made of the time of the restore, since one backup may be
-// restored twice, with a run in between.
-
-// Restored is what is kept of a restore, for good.
-type Restored struct {
-	Backup tributary.Millis // when the backup was taken
-	At     tributary.Millis // when it was restored
-	// Count is the sync count above which every dataset goes on, also one that
-	// is not in the backup.
-	Count int64
-	// Base is the count of a log above which shards go on that the backup does
-	// not know, of streams that it may.
-	Base    uint64
-	Streams tributary.StreamID // up to this id a stream may have been made before the restore
-	Shards  []RestoredShard
-}
-
-// RestoredShard tells where the log of a shard goes on.
-type RestoredShard struct {
-	Shard tributary.Shard
-	Last  uint64 // count of the last entry of the backup; 0: none
-	Base  uint64 // the next entry stands above it; 0: the shard was closed
-}
-
-// Lost tells whether a position lies in what the restore lost: above the
-// backup's last entry of its shard, and below where the log went on.
-func (r *Restored) Lost(p tributary.Position) bool {
-	of, n, err := p.Split()
-	if err != nil {
-		return false
-	}
-	for i := range r.Shards {
-		if s := &r.Shards[i]; s.Shard == of {
-			return n > s.Last && n < s.Base
-		}
-	}
-	return of.Stream <= r.Streams && n > 0 && n < r.Base
-}
-
-// base is the count above which the log of a shard goes on; 0: as it was.
-func (r *Restored) base(id tributary.Shard) uint64 {
-	for i := range r.Shards {
-		if r.Shards[i].Shard == id {
-			return r.Shards[i].Base
-		}
-	}
-	if id.Stream <= r.Streams {
-		return r.Base
-	}
-	return 0
-}
+// A restore is a new incarnation: see [tributary.Restored]. The blocks above
+// which positions and sync counts go on are made of the time of the restore,
+// since one backup may be restored twice, with a run in between.
 
 const (
 	// beginning is when the blocks began: 2026-01-01, so that they fit into
@@ -95,10 +45,10 @@ func restoredKey(at tributary.Millis) []byte {
 	return binary.BigEndian.AppendUint64([]byte{tableRestored}, uint64(at))
 }
 
-// loadRestored reads the restores that the store went through, oldest first.
-func loadRestored(from pebble.Reader) (out []Restored, err error) {
+// loadRestored reads the restores that a store went through, oldest first.
+func loadRestored(from pebble.Reader) (out []tributary.Restored, err error) {
 	err = scan(from, []byte{tableRestored}, func(_, value []byte) error {
-		var r Restored
+		var r tributary.Restored
 		err := json.Unmarshal(value, &r)
 		out = append(out, r)
 		return err
@@ -107,24 +57,23 @@ func loadRestored(from pebble.Reader) (out []Restored, err error) {
 }
 
 // Restores gives the restores that the store went through, oldest first.
-func (s *Store) Restores() []Restored { return append([]Restored(nil), s.restores...) }
-
-// latest is the last restore, nil if there was none.
-func (s *Store) latest() *Restored {
-	if len(s.restores) == 0 {
-		return nil
-	}
-	return &s.restores[len(s.restores)-1]
+func (s *Store) Restores() []tributary.Restored {
+	s.routing.RLock()
+	defer s.routing.RUnlock()
+	return slices.Clone(s.restores)
 }
 
-// unwritten is a dataset that is not in the store. After a restore it may have
-// been, in the time that was lost: it counts as deleted by the restore.
-func (s *Store) unwritten(key tributary.DatasetKey) *dataset {
-	d := &dataset{Dataset: codec.Dataset{Head: tributary.Dataset{Key: key}}}
-	if r := s.latest(); r != nil {
-		d.Head.SyncCount, d.Head.Marker = r.Count, r.Count
+// latest is the last restore, nil if there was none.
+func latest(restores []tributary.Restored) *tributary.Restored {
+	if len(restores) == 0 {
+		return nil
 	}
-	return d
+	return &restores[len(restores)-1]
+}
+
+// unwritten is a dataset that is not in the store.
+func (s *Store) unwritten(key tributary.DatasetKey) *dataset {
+	return &dataset{Dataset: codec.Dataset{Head: latest(s.restores).Unwritten(key)}}
 }
 
 // gap is what a restore left out at the end of a log: counts above from, up to
@@ -136,8 +85,8 @@ type gap struct {
 
 // goOn has a log go on above the latest restore's block. Nobody uses it yet.
 func (s *Store) goOn(l *shardLog) {
-	if r := s.latest(); r != nil {
-		l.gap = gap{l.last, max(l.last, r.base(l.id)), l.arrived}
+	if _, to := latest(s.restores).Gap(l.id); to > 0 {
+		l.gap = gap{l.last, max(l.last, to), l.arrived}
 		l.last = l.gap.to
 	}
 }
@@ -164,7 +113,7 @@ func (g gap) skip(n uint64) uint64 {
 type renewal struct {
 	*Store
 	ctx   context.Context
-	r     Restored
+	r     tributary.Restored
 	batch *pebble.Batch
 	tally Tally
 }
@@ -180,21 +129,21 @@ const renewalBatch = 1 << 20 // bytes
 
 // renew begins the new incarnation. Nobody uses the store. It is not durable in
 // steps: a renewal that was cut short is begun anew from the backup.
-func (s *Store) renew(ctx context.Context, backup tributary.Millis) (Restored, Tally, error) {
+func (s *Store) renew(ctx context.Context, backup tributary.Millis) (tributary.Restored, Tally, error) {
 	at := max(s.now(), backup+1)
 	count := countAt(at)
-	if r := s.latest(); r != nil {
+	if r := latest(s.restores); r != nil {
 		at, count = max(at, r.At+1), max(count, r.Count+leastRaise)
 	}
-	w := &renewal{Store: s, ctx: ctx, batch: s.db.NewBatch(), r: Restored{Backup: backup, At: at, Count: count}}
+	w := &renewal{Store: s, ctx: ctx, batch: s.db.NewBatch(), r: tributary.Restored{Backup: backup, At: at, Count: count}}
 	defer func() { _ = w.batch.Close() }()
 	for _, step := range []func() error{w.shards, w.datasets, w.leases, w.count} {
 		if err := step(); err != nil {
-			return Restored{}, Tally{}, internal("renew", err)
+			return tributary.Restored{}, Tally{}, internal("renew", err)
 		}
 	}
 	if err := setJSON(w.batch, restoredKey(at), w.r); err != nil {
-		return Restored{}, Tally{}, err
+		return tributary.Restored{}, Tally{}, err
 	}
 	return w.r, w.tally, s.write(w.batch)
 }
@@ -219,7 +168,7 @@ func (w *renewal) shards() error {
 	}
 	for _, id := range ids {
 		log := w.Store.shards[id]
-		s := RestoredShard{Shard: id, Last: log.lastEntry(), Base: w.r.Base}
+		s := tributary.RestoredShard{Shard: id, Last: log.lastEntry(), Base: w.r.Base}
 		for _, r := range w.streams[id.Stream].Shards {
 			if r.Number == id.Number && r.Closed {
 				s.Base = 0

@@ -34,16 +34,18 @@ func (s *Store) enter() (serves bool, err error) {
 	return s.standby.Load() == nil, nil
 }
 
+var (
+	errFilling = tributary.Errorf(tributary.Unavailable, "store", "The store is being filled")
+	errMoved   = tributary.Errorf(tributary.Unavailable, "store", "The store was moved")
+)
+
 // stand refuses what the state does not allow.
 func (s *Store) stand() {
-	refuse := func(format string, args ...any) *tributary.Error {
-		return tributary.Errorf(tributary.Unavailable, "store", format, args...)
-	}
 	switch s.state.Phase {
 	case tributary.Filling, tributary.Filled:
-		s.standby.Store(refuse("The store is being filled"))
+		s.standby.Store(errFilling)
 	case tributary.Moved:
-		s.retired.Store(refuse("The store was moved"))
+		s.retired.Store(errMoved)
 		s.standby.Store(nil)
 	default:
 		s.retired.Store(nil)
@@ -102,7 +104,8 @@ func (s *Store) SetState(_ context.Context, from, to tributary.TransferState) er
 	b := s.db.NewBatch()
 	defer b.Close()
 	if from.Clears(&to) {
-		s.forgetMemory()
+		s.standby.Store(errFilling)
+		s.clearMemory()
 		if err := b.DeleteRange([]byte{0}, []byte{0xff}, nil); err != nil {
 			return internal(op, err)
 		}
@@ -140,13 +143,13 @@ func (s *Store) leaveOrdinary(to tributary.TransferState) error {
 		if err := s.checkEmpty(); err != nil {
 			return err
 		}
-		s.standby.Store(tributary.Errorf(tributary.Unavailable, "store", "The store is being filled"))
+		s.standby.Store(errFilling)
 		return nil
 	}
 	if err := s.foldAll(); err != nil {
 		return err
 	}
-	s.retired.Store(tributary.Errorf(tributary.Unavailable, "store", "The store was moved"))
+	s.retired.Store(errMoved)
 	s.settleWrites()
 	return nil
 }
@@ -176,7 +179,7 @@ func (s *Store) foldAll() error {
 
 // checkEmpty refuses a store in which something was written.
 func (s *Store) checkEmpty() error {
-	for letter, most := range map[byte]int{tablePool: 0, tableIdentity: 0, tableHead: 0, tableStream: 1, tableLog: 0, tableHorizon: 0, tableLease: 0, tableKey: 0, tableSealing: 0} {
+	for letter, most := range map[byte]int{tablePool: 0, tableIdentity: 0, tableHead: 0, tableStream: 1, tableLog: 0, tableHorizon: 0, tableLease: 0, tableKey: 0, tableSealing: 0, tableRestored: 0} {
 		n := 0
 		err := scan(s.db, []byte{letter}, func(_, _ []byte) error {
 			if n++; n > most {
@@ -193,26 +196,42 @@ func (s *Store) checkEmpty() error {
 
 var errNotEmpty = tributary.Errorf(tributary.Exists, "set state", "the store holds data already: name an empty one")
 
-// forgetMemory empties what is kept in memory of what the store held.
-func (s *Store) forgetMemory() {
+// holdAll takes the locks of all that is kept in memory, in the order of a
+// commit.
+func (s *Store) holdAll() (release func()) {
+	for i := range s.stripes {
+		s.stripes[i].mu.Lock()
+	}
 	s.routing.Lock()
-	defer s.routing.Unlock()
+	return func() {
+		s.routing.Unlock()
+		for i := range s.stripes {
+			s.stripes[i].mu.Unlock()
+		}
+	}
+}
+
+func (s *Store) clearMemory() {
+	defer s.holdAll()()
+	s.forgetMemory()
+}
+
+// forgetMemory empties what is kept in memory of what the store held. All of it
+// is locked.
+func (s *Store) forgetMemory() {
 	clear(s.pools)
 	clear(s.streams)
 	clear(s.shards)
+	s.restores = nil
 	for i := range s.stripes {
-		st := &s.stripes[i]
-		st.mu.Lock()
-		st.forgetAll()
-		st.mu.Unlock()
+		s.stripes[i].forgetAll()
 	}
 }
 
 // loadAll makes a store that was filled ready to serve.
 func (s *Store) loadAll() error {
+	defer s.holdAll()()
 	s.forgetMemory()
-	s.routing.Lock()
-	defer s.routing.Unlock()
 	if err := s.load(); err != nil {
 		return err
 	}

@@ -102,8 +102,8 @@ type Store struct {
 	streams map[tributary.StreamID]*tributary.Stream
 	shards  map[tributary.Shard]*shardLog
 
-	restores []Restored // oldest first; as it was when the store was opened
-	backup   sync.Mutex // held while a backup is taken
+	restores []tributary.Restored // oldest first; changed under all stripes and routing alone
+	backup   sync.Mutex           // held while a backup is taken
 
 	stateMu sync.RWMutex
 	state   tributary.TransferState // guarded by stateMu

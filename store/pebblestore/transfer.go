@@ -234,7 +234,25 @@ func (s *Store) storeItems() ([]tributary.Item, error) {
 	if id != "" {
 		out = append(out, tributary.Item{Kind: tributary.ItemStore, Key: tributary.StoreID, Value: []byte(id)})
 	}
-	return out, nil
+	restores, err := restoresItem(s.db)
+	if restores.Value != nil {
+		out = append(out, restores)
+	}
+	return out, err
+}
+
+// restoresItem makes a list of the restores, each as it was written.
+func restoresItem(r pebble.Reader) (tributary.Item, error) {
+	item := tributary.Item{Kind: tributary.ItemStore, Key: tributary.Restores}
+	var list []json.RawMessage
+	err := scan(r, []byte{tableRestored}, func(_, value []byte) error {
+		list = append(list, slices.Clone(value))
+		return nil
+	})
+	if err == nil && len(list) > 0 {
+		item.Value, err = json.Marshal(list)
+	}
+	return item, err
 }
 
 // shardItems reads where the logs begin and end, of every stream's every shard.
@@ -243,8 +261,12 @@ func (s *Store) storeItems() ([]tributary.Item, error) {
 func (s *Store) shardItems() ([]tributary.Item, error) {
 	filling := s.standby.Load() != nil
 	snapshot := s.db.NewSnapshot()
+	restores, err := loadRestored(snapshot)
+	if err != nil {
+		return nil, errors.Join(err, snapshot.Close())
+	}
 	var out []tributary.Item
-	err := scan(snapshot, []byte{tableStream}, func(_, value []byte) error {
+	err = scan(snapshot, []byte{tableStream}, func(_, value []byte) error {
 		var st tributary.Stream
 		if err := json.Unmarshal(value, &st); err != nil {
 			return err
@@ -255,6 +277,8 @@ func (s *Store) shardItems() ([]tributary.Item, error) {
 			if err != nil {
 				return err
 			}
+			_, restored := latest(restores).Gap(id)
+			last = max(last, restored)
 			folded, err := getFrom(snapshot, shardKey(tableFolded, id))
 			if err != nil {
 				return err

@@ -1,7 +1,10 @@
 package pebblestore_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -58,5 +61,57 @@ func TestOpenMoved(t *testing.T) {
 				t.Errorf("a write gives %v", err)
 			}
 		})
+	}
+}
+
+// TestClearWhileReading: a store that was moved is filled anew while others
+// still read it. Nobody waits for ever, and nothing of it is remembered.
+func TestClearWhileReading(t *testing.T) {
+	s := open(t, pebblestore.Config{Dir: "store", FS: vfs.NewMem(), Transfer: true})
+	defer s.Close()
+	populate(t, s)
+	var keys []tributary.DatasetKey
+	for n := range 64 {
+		key := tributary.DatasetKey{Pool: pool, Identity: tributary.IdentityID(fmt.Sprint("us-east-1:", n)), Dataset: "d"}
+		if err := s.PutIdentity(t.Context(), tributary.Identity{ID: key.Identity, Pool: pool}); err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key)
+	}
+	state := tributary.TransferState{Phase: tributary.Moved, Move: "one"}
+	if err := s.SetState(t.Context(), tributary.TransferState{}, state); err != nil {
+		t.Fatal(err)
+	}
+	var readers sync.WaitGroup
+	reading := make(chan struct{}, 8)
+	for range cap(reading) {
+		readers.Go(func() {
+			for n := 0; ; n++ {
+				_, err := s.View(t.Context(), keys[n%len(keys)], nil)
+				if n == len(keys) {
+					reading <- struct{}{}
+				}
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	for range cap(reading) {
+		<-reading
+	}
+	filling := tributary.TransferState{Phase: tributary.Filling, Move: "two"}
+	if err := s.SetState(t.Context(), state, filling); err != nil {
+		t.Fatal(err)
+	}
+	readers.Wait()
+	filled := filling
+	filled.Phase = tributary.Filled
+	err := s.Import(t.Context(), []tributary.Item{{Kind: tributary.ItemStore, Key: tributary.StoreID, Value: []byte("id")}})
+	if err := errors.Join(err, s.SetState(t.Context(), filling, filled), s.SetState(t.Context(), filled, tributary.TransferState{})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.View(t.Context(), keys[0], nil); tributary.KindOf(err) != tributary.NotFound {
+		t.Errorf("what was deleted is read: %v", err)
 	}
 }

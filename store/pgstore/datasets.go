@@ -25,7 +25,7 @@ func noIdentity(id tributary.IdentityID) error {
 // View reads what a sync is computed from.
 func (s *Store) View(ctx context.Context, key tributary.DatasetKey, names []string) (tributary.View, error) {
 	for {
-		v, d, err := s.look(ctx, key)
+		v, d, err := s.see(ctx, key)
 		if err != nil || len(names) == 0 {
 			return v, err
 		}
@@ -40,8 +40,8 @@ func (s *Store) View(ctx context.Context, key tributary.DatasetKey, names []stri
 	}
 }
 
-// look reads a view without records, and the dataset.
-func (s *Store) look(ctx context.Context, key tributary.DatasetKey) (tributary.View, codec.Dataset, error) {
+// see reads a view without records, and the dataset.
+func (s *Store) see(ctx context.Context, key tributary.DatasetKey) (tributary.View, codec.Dataset, error) {
 	var v tributary.View
 	var d codec.Dataset
 	if err := s.alive(); err != nil {
@@ -49,6 +49,34 @@ func (s *Store) look(ctx context.Context, key tributary.DatasetKey) (tributary.V
 	}
 	err := s.reads.do(ctx, s, "view", viewCall{key, &v, &d})
 	return v, d, err
+}
+
+// look reads what a commit goes on from. A dataset that was never written, and
+// counts as deleted by a restore, gets the row that says so: every commit then
+// finds the count that it was computed from in a row, or there is none.
+func (s *Store) look(ctx context.Context, key tributary.DatasetKey) (tributary.View, codec.Dataset, error) {
+	v, d, err := s.see(ctx, key)
+	if err == nil && d.Head.Change == 0 && d.Head.Marker > 0 {
+		err = s.mark(ctx, &d)
+	}
+	return v, d, err
+}
+
+// mark writes the head of a dataset that was never written.
+func (s *Store) mark(ctx context.Context, d *codec.Dataset) error {
+	key := d.Head.Key
+	return s.tx(ctx, "mark dataset", func(tx pgx.Tx) error {
+		found, err := exists(ctx, tx, `SELECT 1 FROM identities WHERE identity_id = $1 FOR SHARE`, string(key.Identity))
+		if err != nil {
+			return err
+		}
+		if !found {
+			return noIdentity(key.Identity)
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body) VALUES ($1, $2, $3, 0, false, $4) ON CONFLICT DO NOTHING`,
+			string(key.Identity), string(key.Dataset), d.Head.SyncCount, codec.AppendDataset(nil, d))
+		return err
+	})
 }
 
 // pick finds records by key, in the order of the keys.
@@ -66,7 +94,8 @@ func pick(records []tributary.Record, names []string) []tributary.Record {
 }
 
 const viewQuery = `
-SELECT x.n, i.pool_id, i.revision, i.disabled, i.created, i.modified, i.logins, i.datasets, i.bytes, i.data_modified, p.revision, d.body
+SELECT x.n, i.pool_id, i.revision, i.disabled, i.created, i.modified, i.logins, i.datasets, i.bytes, i.data_modified, p.revision, d.body,
+	CASE WHEN d.body IS NULL THEN (SELECT value FROM meta WHERE name = 'restores') END
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (identity_id, name, n)
 JOIN identities i ON i.identity_id = x.identity_id
 JOIN pools p ON p.pool_id = i.pool_id
@@ -91,15 +120,15 @@ func (s *Store) viewAll(ctx context.Context, group []*waiting[viewCall]) (rest [
 		for rows.Next() {
 			var n int
 			var i tributary.Identity
-			var logins, body []byte
+			var logins, body, restores []byte
 			var poolRevision int64
-			if err := rows.Scan(&n, &i.Pool, &i.Revision, &i.Disabled, &i.Created, &i.Modified, &logins, &i.Datasets, &i.Usage.Bytes, &i.Usage.LastModified, &poolRevision, &body); err != nil {
+			if err := rows.Scan(&n, &i.Pool, &i.Revision, &i.Disabled, &i.Created, &i.Modified, &logins, &i.Datasets, &i.Usage.Bytes, &i.Usage.LastModified, &poolRevision, &body, &restores); err != nil {
 				return err
 			}
 			call := &group[n-1].call
 			i.ID = call.key.Identity
 			if i.Pool == call.key.Pool {
-				errs[n-1] = call.fill(i, logins, body, poolRevision)
+				errs[n-1] = call.fill(i, logins, body, restores, poolRevision)
 			}
 		}
 		return rows.Err()
@@ -108,7 +137,7 @@ func (s *Store) viewAll(ctx context.Context, group []*waiting[viewCall]) (rest [
 		if err == nil && errs[n] == nil {
 			errs[n] = s.fillPool(ctx, w.call.view)
 		}
-		if err == nil && errs[n] == nil && w.call.dataset.Head.Version != (tributary.Version{}) {
+		if err == nil && errs[n] == nil {
 			s.heads.remember(*w.call.dataset)
 		}
 		if err != nil {
@@ -119,17 +148,22 @@ func (s *Store) viewAll(ctx context.Context, group []*waiting[viewCall]) (rest [
 	return nil
 }
 
-// fill takes what a query gave. The pool's revision is all of the pool yet.
-func (c *viewCall) fill(i tributary.Identity, logins, body []byte, poolRevision int64) error {
+// fill takes what a query gave: of a dataset, or of the restores if there is
+// none. The pool's revision is all of the pool yet.
+func (c *viewCall) fill(i tributary.Identity, logins, body, restores []byte, poolRevision int64) error {
 	err := decodeFacts(&i, logins)
 	if err != nil {
 		return wrapStored("read identity "+string(i.ID), err)
 	}
-	*c.dataset = codec.Dataset{Head: tributary.Dataset{Key: ownKey(c.key)}}
 	if body != nil {
-		if *c.dataset, err = codec.DecodeDataset(c.dataset.Head.Key, string(body)); err != nil {
-			return wrapStored("read dataset "+c.key.String(), err)
-		}
+		*c.dataset, err = codec.DecodeDataset(ownKey(c.key), string(body))
+	} else {
+		var last *tributary.Restored
+		last, err = latest(restores)
+		*c.dataset = codec.Dataset{Head: last.Unwritten(ownKey(c.key))}
+	}
+	if err != nil {
+		return wrapStored("read dataset "+c.key.String(), err)
 	}
 	*c.view = tributary.View{Identity: i, Dataset: c.dataset.Head, Pool: tributary.Pool{ID: i.Pool, Revision: poolRevision}}
 	return nil
@@ -201,7 +235,7 @@ func readRecords(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]t
 // Records lists a dataset's records in (sync count, key) order.
 func (s *Store) Records(ctx context.Context, key tributary.DatasetKey, g tributary.Range) ([]tributary.Record, error) {
 	for {
-		_, d, err := s.look(ctx, key)
+		_, d, err := s.see(ctx, key)
 		if tributary.KindOf(err) == tributary.NotFound {
 			return nil, nil
 		}

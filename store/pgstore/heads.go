@@ -29,7 +29,12 @@ func cost(d *codec.Dataset) int64 {
 	return 400 + int64(len(d.Records))*112 + int64(codec.Size(d.Records))
 }
 
+// remember keeps a dataset. What no change has made names no content: there may
+// be a row that says so, or none.
 func (h *heads) remember(d codec.Dataset) {
+	if d.Head.Change == 0 {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.kept == nil {

@@ -86,7 +86,11 @@ func (w *importer) few(sql string, args ...any) {
 func (w *importer) add(i *tributary.Item) error {
 	switch i.Kind {
 	case tributary.ItemStore:
-		name := map[string]string{tributary.StoreID: "kept_id", tributary.LastStream: "last_stream"}[i.Key]
+		name := map[string]string{tributary.StoreID: "kept_id", tributary.LastStream: "last_stream", tributary.Restores: "restores"}[i.Key]
+		if i.Key == tributary.Restores && i.Value == nil {
+			w.few(`DELETE FROM meta WHERE name = 'restores'`)
+			return nil
+		}
 		if name == "" || i.Value == nil {
 			return codec.ErrCorrupt
 		}

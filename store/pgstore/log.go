@@ -48,8 +48,12 @@ func (s *Store) readEnds(ctx context.Context) (map[tributary.Shard]uint64, error
 	return out, err
 }
 
-// bounds is where a shard's log begins and ends.
-type bounds struct{ trimmed, last uint64 }
+// bounds is where a shard's log begins and ends. After a restore the last count
+// may be one that no entry has.
+type bounds struct {
+	trimmed, last uint64
+	arrived       tributary.Millis // when the last entry did
+}
 
 func (b *bounds) check(op string, id tributary.Shard, p tributary.Position) (uint64, error) {
 	if p == "" {
@@ -71,7 +75,7 @@ func (s *Store) locate(ctx context.Context, op string, id tributary.Shard, p tri
 	if err := s.alive(); err != nil {
 		return b, 0, err
 	}
-	err := s.db.QueryRow(ctx, `SELECT trimmed, last FROM shards WHERE stream_id = $1 AND shard = $2`, int64(id.Stream), int64(id.Number)).Scan(&b.trimmed, &b.last)
+	err := s.db.QueryRow(ctx, `SELECT trimmed, last, arrived FROM shards WHERE stream_id = $1 AND shard = $2`, int64(id.Stream), int64(id.Number)).Scan(&b.trimmed, &b.last, &b.arrived)
 	if isNone(err) {
 		return b, 0, tributary.Errorf(tributary.NotFound, op, "Shard %s does not exist", id)
 	}
@@ -116,29 +120,42 @@ func (s *Store) Read(ctx context.Context, id tributary.Shard, p tributary.Positi
 }
 
 // Find gives the position below the first entry that arrived at or after a time.
+// Numbers that a restore left out arrived with the entry above them, or with the
+// last one.
 func (s *Store) Find(ctx context.Context, id tributary.Shard, at tributary.Millis) (tributary.Position, error) {
 	const op = "find"
 	b, _, err := s.locate(ctx, op, id, "")
 	if err != nil {
 		return "", err
 	}
-	// Arrival never goes back within a shard.
+	if b.arrived < at {
+		return tributary.PositionOf(id, b.last), nil
+	}
+	// Arrival never goes back within a shard. Most look for one of its ends.
 	low, high := b.trimmed, b.last
-	for low < high {
-		middle := low + (high-low)/2
-		var arrived tributary.Millis
-		err := s.db.QueryRow(ctx, `SELECT arrived FROM log WHERE stream_id = $1 AND shard = $2 AND position = $3`,
-			int64(id.Stream), int64(id.Number), int64(middle+1)).Scan(&arrived)
-		if err != nil && !isNone(err) { // none: trimmed meanwhile
+	for middle := low; low < high; middle = low + (high-low)/2 {
+		n, arrived, err := s.next(ctx, id, middle)
+		if err != nil {
 			return "", wrap(op, err)
 		}
-		if isNone(err) || arrived < at {
-			low = middle + 1
+		if n > 0 && arrived < at {
+			low = n
 		} else {
 			high = middle
 		}
 	}
 	return tributary.PositionOf(id, low), nil
+}
+
+// next gives the count of the first entry above one, and when it arrived; 0 if
+// there is none.
+func (s *Store) next(ctx context.Context, id tributary.Shard, above uint64) (n uint64, arrived tributary.Millis, err error) {
+	err = s.db.QueryRow(ctx, `SELECT position, arrived FROM log WHERE stream_id = $1 AND shard = $2 AND position > $3 ORDER BY position LIMIT 1`,
+		int64(id.Stream), int64(id.Number), int64(above)).Scan(&n, &arrived)
+	if isNone(err) {
+		err = nil
+	}
+	return n, arrived, err
 }
 
 // Trim forgets entries. The horizon moves first: what is left behind it after
@@ -155,14 +172,14 @@ func (s *Store) Trim(ctx context.Context, id tributary.Shard, through tributary.
 	}); err != nil {
 		return err
 	}
-	var first int64
-	if err := s.db.QueryRow(ctx, `SELECT coalesce(min(position), 0) FROM log WHERE stream_id = $1 AND shard = $2`, int64(id.Stream), int64(id.Number)).Scan(&first); err != nil || first == 0 {
-		return wrap(op, err)
-	}
-	for from := first; from <= int64(n); from += chunk {
+	for done := uint64(0); done < n; {
+		first, _, err := s.next(ctx, id, done) // what a restore left out is passed over
+		if err != nil || first == 0 || first > n {
+			return wrap(op, err)
+		}
+		done = min(first+chunk, n)
 		if err := s.tx(ctx, op, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, `DELETE FROM log WHERE stream_id = $1 AND shard = $2 AND position < $3`,
-				int64(id.Stream), int64(id.Number), min(from+chunk, int64(n)+1))
+			_, err := tx.Exec(ctx, `DELETE FROM log WHERE stream_id = $1 AND shard = $2 AND position <= $3`, int64(id.Stream), int64(id.Number), int64(done))
 			return err
 		}); err != nil {
 			return err
@@ -384,7 +401,9 @@ func (s *Store) Wait(ctx context.Context, id tributary.Shard, p tributary.Positi
 	if err != nil {
 		return err
 	}
-	n = max(n, b.trimmed)
+	if n, err = s.awaited(ctx, id, &b, max(n, b.trimmed)); err != nil {
+		return wrap(op, err)
+	}
 	for last, exists := b.last, true; exists && last <= n; {
 		select {
 		case <-wake:
@@ -396,4 +415,26 @@ func (s *Store) Wait(ctx context.Context, id tributary.Shard, p tributary.Positi
 		last, exists, wake = s.ends.at(id)
 	}
 	return nil
+}
+
+// lastEntries gives the counts of a stream's last entries, those that were
+// trimmed among them, by shard.
+const lastEntries = `SELECT shard, greatest(trimmed, coalesce((SELECT max(position) FROM log l WHERE l.stream_id = s.stream_id AND l.shard = s.shard), 0))
+	FROM shards s WHERE stream_id = $1`
+
+// awaited is the count above which the next entry is to come for whoever has
+// read up to n: n, or the log's end if a restore left out all that lies between.
+func (s *Store) awaited(ctx context.Context, id tributary.Shard, b *bounds, n uint64) (uint64, error) {
+	if n >= b.last {
+		return n, nil
+	}
+	var last uint64
+	err := s.db.QueryRow(ctx, lastEntries+` AND shard = $2`, int64(id.Stream), int64(id.Number)).Scan(&id.Number, &last)
+	if isNone(err) { // deleted meanwhile
+		return n, nil
+	}
+	if last <= n {
+		n = b.last
+	}
+	return n, err
 }

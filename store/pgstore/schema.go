@@ -247,5 +247,5 @@ func populate(ctx context.Context, tx pgx.Tx, shards int) error {
 	if err := insertStream(ctx, tx, &log); err != nil {
 		return err
 	}
-	return insertShards(ctx, tx, &log)
+	return insertShards(ctx, tx, &log, nil)
 }

@@ -15,6 +15,8 @@ import (
 // open finds it gone and writes nothing more. A program that knows nothing of
 // moves does not open a store without it.
 
+// A store that went through restores has the row 'restores', which says so.
+
 // beginServing begins a transaction of a store that serves, in one round trip.
 const beginServing = `BEGIN; WITH held AS (SELECT 1 FROM meta WHERE name = 'id' FOR KEY SHARE) SELECT 1 / count(*) FROM held`
 
@@ -156,7 +158,7 @@ func writeState(ctx context.Context, tx pgx.Tx, from, to *tributary.TransferStat
 		steps = []statement{{`UPDATE meta SET value = $1 WHERE name = 'transfer'`, []any{text}}}
 	}
 	if from.Clears(to) {
-		steps = append(steps, statement{`DELETE FROM meta WHERE name IN ('kept_id', 'last_stream')`, nil})
+		steps = append(steps, statement{`DELETE FROM meta WHERE name IN ('kept_id', 'last_stream', 'restores')`, nil})
 		for _, name := range transferTables {
 			steps = append(steps, statement{`TRUNCATE ` + name, nil})
 		}
@@ -185,7 +187,8 @@ func prepareStep(ctx context.Context, tx pgx.Tx, from, to *tributary.TransferSta
 	case from.Phase == tributary.Moved && to.Phase == tributary.Ordinary:
 		return reopenShards(ctx, tx)
 	case to.Phase == tributary.Filled:
-		_, err := tx.Exec(ctx, `UPDATE shards s SET arrived = coalesce((SELECT l.arrived FROM log l WHERE l.stream_id = s.stream_id AND l.shard = s.shard AND l.position = s.last), 0)`)
+		_, err := tx.Exec(ctx, `UPDATE shards s SET arrived = coalesce((SELECT l.arrived FROM log l WHERE l.stream_id = s.stream_id AND l.shard = s.shard
+			AND l.position = (SELECT max(m.position) FROM log m WHERE m.stream_id = s.stream_id AND m.shard = s.shard)), 0)`)
 		return err
 	}
 	return nil

@@ -133,7 +133,7 @@ func (s *Store) newStream(ctx context.Context, tx pgx.Tx, st *tributary.Stream) 
 	if err := insertStream(ctx, tx, st); err != nil {
 		return err
 	}
-	return insertShards(ctx, tx, st)
+	return insertShards(ctx, tx, st, nil)
 }
 
 func insertStream(ctx context.Context, tx pgx.Tx, st *tributary.Stream) error {
@@ -145,11 +145,13 @@ func insertStream(ctx context.Context, tx pgx.Tx, st *tributary.Stream) error {
 		int64(st.ID), string(st.Name), st.Revision, string(body)))
 }
 
-// insertShards adds the shards that are not there yet.
-func insertShards(ctx context.Context, tx pgx.Tx, st *tributary.Stream) error {
+// insertShards adds the shards that are not there yet. Those that the last
+// restore does not know, of a stream that it may, go on above its gap.
+func insertShards(ctx context.Context, tx pgx.Tx, st *tributary.Stream, last *tributary.Restored) error {
 	for i := range st.Shards {
-		if _, err := tx.Exec(ctx, `INSERT INTO shards (stream_id, shard, open, last, trimmed, arrived) VALUES ($1, $2, $3, 0, 0, 0) ON CONFLICT DO NOTHING`,
-			int64(st.ID), int64(st.Shards[i].Number), !st.Shards[i].Closed); err != nil {
+		_, begin := last.Gap(tributary.Shard{Stream: st.ID, Number: st.Shards[i].Number})
+		if _, err := tx.Exec(ctx, `INSERT INTO shards (stream_id, shard, open, last, trimmed, arrived) VALUES ($1, $2, $3, $4, 0, 0) ON CONFLICT DO NOTHING`,
+			int64(st.ID), int64(st.Shards[i].Number), !st.Shards[i].Closed, int64(begin)); err != nil {
 			return err
 		}
 	}
@@ -158,21 +160,16 @@ func insertShards(ctx context.Context, tx pgx.Tx, st *tributary.Stream) error {
 
 // nextStream writes the next revision of a stream, whose row is locked.
 func (s *Store) nextStream(ctx context.Context, tx pgx.Tx, st *tributary.Stream) error {
-	rows, err := tx.Query(ctx, `SELECT shard, last FROM shards WHERE stream_id = $1 ORDER BY stream_id, shard FOR UPDATE`, int64(st.ID))
+	ends, err := lockEnds(ctx, tx, st.ID)
 	if err != nil {
 		return err
 	}
-	ends := map[uint32]uint64{}
-	var number uint32
-	var last uint64
-	if _, err := pgx.ForEachRow(rows, []any{&number, &last}, func() error {
-		ends[number] = last
-		return nil
-	}); err != nil {
+	restored, err := lastRestore(ctx, tx)
+	if err != nil {
 		return err
 	}
 	st.Revision++
-	if err := insertShards(ctx, tx, st); err != nil {
+	if err := insertShards(ctx, tx, st, restored); err != nil {
 		return err
 	}
 	for i := range st.Shards {
@@ -192,6 +189,26 @@ func (s *Store) nextStream(ctx context.Context, tx pgx.Tx, st *tributary.Stream)
 		return err
 	}
 	return oneRow("put stream")(tx.Exec(ctx, `UPDATE streams SET revision = $2, body = $3 WHERE stream_id = $1`, int64(st.ID), st.Revision, string(body)))
+}
+
+// lockEnds locks a stream's shards and gives the counts of their last entries,
+// those that were trimmed among them.
+func lockEnds(ctx context.Context, tx pgx.Tx, id tributary.StreamID) (map[uint32]uint64, error) {
+	if _, err := tx.Exec(ctx, `SELECT 1 FROM shards WHERE stream_id = $1 ORDER BY stream_id, shard FOR UPDATE`, int64(id)); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, lastEntries, int64(id))
+	if err != nil {
+		return nil, err
+	}
+	ends := map[uint32]uint64{}
+	var number uint32
+	var last uint64
+	_, err = pgx.ForEachRow(rows, []any{&number, &last}, func() error {
+		ends[number] = last
+		return nil
+	})
+	return ends, err
 }
 
 // DeleteStream forgets a stream and its log. The figures that its shards hold

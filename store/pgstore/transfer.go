@@ -19,7 +19,8 @@ var transferTables = []string{"pools", "identities", "unfinished", "logins", "da
 // The kinds of which there are few, with a query that gives all items. Their
 // values are text, copied as they are.
 var textItems = map[tributary.ItemKind]string{
-	tributary.ItemStore:      `SELECT CASE name WHEN 'last_stream' THEN 'last stream' ELSE 'id' END::bytea, 0::bigint, 0::bigint, value FROM meta WHERE name IN ('id', 'kept_id', 'last_stream')`,
+	tributary.ItemStore: `SELECT CASE name WHEN 'last_stream' THEN 'last stream' WHEN 'restores' THEN 'restores' ELSE 'id' END::bytea, 0::bigint, 0::bigint, value
+		FROM meta WHERE name IN ('id', 'kept_id', 'last_stream', 'restores')`,
 	tributary.ItemStream:     `SELECT ''::bytea, stream_id, 0::bigint, body FROM streams`,
 	tributary.ItemPool:       `SELECT convert_to(pool_id, 'UTF8'), 0::bigint, 0::bigint, body FROM pools`,
 	tributary.ItemLease:      `SELECT sink, stream_id, shard, body FROM leases`,

@@ -40,9 +40,10 @@ func RunTransfer(t *testing.T, source, target MovableOpener, o Options) {
 		{"Clear", moveClear},
 		{"Full", moveFull},
 		{"Moved", moveMoved},
+		{"Restored", moveRestored},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.run(&moveKit{kit: &kit{T: t, o: o}, source: source(t), target: target(t)})
+			c.run(&moveKit{kit: &kit{T: t, o: o}, source: source(t), target: target(t), another: source})
 		})
 	}
 	t.Run("Program", func(t *testing.T) {
@@ -151,6 +152,7 @@ func itemsDiffer(a, b []tributary.Item) string {
 type moveKit struct {
 	*kit
 	source, target Movable
+	another        MovableOpener // of the source's engine
 }
 
 // play runs a program on the source.

@@ -53,7 +53,7 @@ var (
 		"Truncate", "CreateTable", "ColumnTableDef", "UniqueConstraintTableDef", "IndexTableDef", "IndexElem", "IndexInvisibility",
 		"CreateIndex", "StorageParam", "ReferenceActions", "ValuesClause",
 		"TableName", "ObjectNamePrefix", "UnresolvedName", "UnqualifiedStar",
-		"AndExpr", "OrExpr", "NotExpr", "ParenExpr", "ComparisonExpr", "BinaryExpr", "CaseExpr", "When", "CastExpr", "CoalesceExpr",
+		"AndExpr", "OrExpr", "NotExpr", "ParenExpr", "ComparisonExpr", "IsNullExpr", "BinaryExpr", "CaseExpr", "When", "CastExpr", "CoalesceExpr",
 		"FuncExpr", "Tuple", "Placeholder", "NumVal", "StrVal",
 	)
 )

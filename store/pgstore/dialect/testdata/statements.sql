@@ -113,6 +113,10 @@ CREATE TABLE streams (
 	body text NOT NULL
 );
 
+CREATE TABLE unfinished (
+	identity_id text COLLATE "C" PRIMARY KEY
+);
+
 CREATE TABLE usage (
 	pool_id text COLLATE "C" NOT NULL,
 	stream_id bigint NOT NULL,
@@ -138,8 +142,6 @@ DELETE FROM log WHERE stream_id = $1;
 
 DELETE FROM log WHERE stream_id = $1 AND shard = $2;
 
-DELETE FROM log WHERE stream_id = $1 AND shard = $2 AND position < $3;
-
 DELETE FROM log WHERE stream_id = $1 AND shard = $2 AND position <= $3;
 
 DELETE FROM log WHERE stream_id = $1 AND shard = $2 AND position = $3;
@@ -148,9 +150,11 @@ DELETE FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3;
 
 DELETE FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3 AND identity_id = $4;
 
+DELETE FROM meta WHERE name = 'restores';
+
 DELETE FROM meta WHERE name = 'transfer';
 
-DELETE FROM meta WHERE name IN ('kept_id', 'last_stream');
+DELETE FROM meta WHERE name IN ('kept_id', 'last_stream', 'restores');
 
 DELETE FROM pools WHERE pool_id = $1;
 
@@ -172,6 +176,8 @@ DELETE FROM shards WHERE stream_id = $1 AND shard = $2;
 
 DELETE FROM streams WHERE stream_id = $1;
 
+DELETE FROM unfinished WHERE identity_id = $1;
+
 DELETE FROM usage WHERE pool_id = $1;
 
 DELETE FROM usage WHERE stream_id = $1;
@@ -185,10 +191,13 @@ INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bytea[])
 		ON CONFLICT (identity_id, name) DO UPDATE SET sync_count = excluded.sync_count, change_id = excluded.change_id, live = excluded.live, body = excluded.body;
 
+INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body) VALUES ($1, $2, $3, 0, false, $4) ON CONFLICT DO NOTHING;
+
+INSERT INTO identities (identity_id, disabled, created, modified, logins, pool_id, revision, datasets, bytes, data_modified)
+			VALUES ($1, $2, $3, $4, $5, $6, 1, 0, 0, 0) ON CONFLICT DO NOTHING;
+
 INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[]);
-
-INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified) VALUES ($1, $2, 1, $3, $4, $5, $6, 0, 0, 0) ON CONFLICT DO NOTHING;
 
 INSERT INTO leases (revision, body, sink, stream_id, shard) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 
@@ -234,12 +243,16 @@ INSERT INTO sessions (pool_id, sessions) VALUES ($1, $2);
 INSERT INTO shards (stream_id, shard, open, last, trimmed, arrived) VALUES ($1, $2, $3, $4, $5, 0)
 		ON CONFLICT (stream_id, shard) DO UPDATE SET open = excluded.open, last = excluded.last, trimmed = excluded.trimmed;
 
-INSERT INTO shards (stream_id, shard, open, last, trimmed, arrived) VALUES ($1, $2, $3, 0, 0, 0) ON CONFLICT DO NOTHING;
+INSERT INTO shards (stream_id, shard, open, last, trimmed, arrived) VALUES ($1, $2, $3, $4, 0, 0) ON CONFLICT DO NOTHING;
 
 INSERT INTO streams (stream_id, name, revision, body) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (stream_id) DO UPDATE SET name = excluded.name, revision = excluded.revision, body = excluded.body;
 
 INSERT INTO streams (stream_id, name, revision, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+INSERT INTO unfinished (identity_id) SELECT * FROM unnest($1::text[]);
+
+INSERT INTO unfinished (identity_id) VALUES ($1) ON CONFLICT DO NOTHING;
 
 INSERT INTO usage (pool_id, stream_id, shard, bytes, modified)
 			SELECT pool_id, $2::bigint, 0, sum(bytes), max(modified) FROM usage WHERE stream_id = $1 GROUP BY pool_id ORDER BY pool_id
@@ -261,6 +274,8 @@ SELECT ''::bytea, key_id, 0::bigint, body FROM sealing_keys;
 
 SELECT ''::bytea, stream_id, 0::bigint, body FROM streams;
 
+SELECT 1 FROM identities WHERE identity_id = $1 FOR SHARE;
+
 SELECT 1 FROM identities WHERE identity_id = ANY($1) ORDER BY identity_id FOR UPDATE;
 
 SELECT 1 FROM identities WHERE pool_id = $1 LIMIT 1;
@@ -280,13 +295,10 @@ SELECT 1 FROM streams WHERE stream_id = $1 FOR SHARE;
 
 SELECT 1 FROM streams WHERE stream_id = $1 FOR UPDATE;
 
-SELECT CASE name WHEN 'last_stream' THEN 'last stream' ELSE 'id' END::bytea, 0::bigint, 0::bigint, value FROM meta WHERE name IN ('id', 'kept_id', 'last_stream');
+SELECT CASE name WHEN 'last_stream' THEN 'last stream' WHEN 'restores' THEN 'restores' ELSE 'id' END::bytea, 0::bigint, 0::bigint, value
+		FROM meta WHERE name IN ('id', 'kept_id', 'last_stream', 'restores');
 
-SELECT EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys) OR EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1);
-
-SELECT EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1) OR EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys);
-
-SELECT arrived FROM log WHERE stream_id = $1 AND shard = $2 AND position = $3;
+SELECT EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1) OR EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM unfinished) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys);
 
 SELECT body FROM access_keys;
 
@@ -330,8 +342,6 @@ SELECT change_id FROM datasets WHERE identity_id = $1 AND name = $2;
 
 SELECT coalesce(max(version), 0) FROM schema_versions;
 
-SELECT coalesce(min(position), 0) FROM log WHERE stream_id = $1 AND shard = $2;
-
 SELECT convert_to(pool_id, 'UTF8'), 0::bigint, 0::bigint, body FROM pools;
 
 SELECT count(*) FROM meta WHERE name = 'id';
@@ -352,6 +362,8 @@ SELECT identity_id, pool_id, revision, disabled, created, modified, logins, data
 
 SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id > $1 ORDER BY identity_id LIMIT $2;
 
+SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE identity_id IN (SELECT identity_id FROM unfinished WHERE identity_id > $1 ORDER BY identity_id LIMIT $2) ORDER BY identity_id;
+
 SELECT identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified FROM identities WHERE pool_id = $1 AND identity_id > $2 ORDER BY identity_id LIMIT $3;
 
 SELECT key_id, 0::bigint, 0::bigint, body FROM access_keys;
@@ -371,6 +383,8 @@ SELECT pool_id, revision, disabled, created, modified, logins, datasets, bytes, 
 SELECT pool_id, stream_id, shard, bytes, modified, 0::bigint FROM usage
 		UNION ALL SELECT pool_id, 0, 0, 0, 0, sessions FROM sessions WHERE sessions <> 0 ORDER BY pool_id;
 
+SELECT position, arrived FROM log WHERE stream_id = $1 AND shard = $2 AND position > $3 ORDER BY position LIMIT 1;
+
 SELECT position, arrived, body FROM (
 	SELECT position, arrived, body, sum(octet_length(body)) OVER (ORDER BY position) AS through, octet_length(body) AS size
 	FROM (SELECT position, arrived, body FROM log WHERE stream_id = $1 AND shard = $2 AND position > $3 ORDER BY position LIMIT $4) AS l
@@ -384,7 +398,11 @@ SELECT revision, route FROM pools WHERE pool_id = $1;
 
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 
-SELECT shard, last FROM shards WHERE stream_id = $1 ORDER BY stream_id, shard FOR UPDATE;
+SELECT shard, greatest(trimmed, coalesce((SELECT max(position) FROM log l WHERE l.stream_id = s.stream_id AND l.shard = s.shard), 0))
+	FROM shards s WHERE stream_id = $1;
+
+SELECT shard, greatest(trimmed, coalesce((SELECT max(position) FROM log l WHERE l.stream_id = s.stream_id AND l.shard = s.shard), 0))
+	FROM shards s WHERE stream_id = $1 AND shard = $2;
 
 SELECT sink, stream_id, shard, body FROM leases;
 
@@ -401,11 +419,13 @@ SELECT stream_id, shard, trimmed, last FROM shards WHERE stream_id = $1 AND shar
 
 SELECT sync_count, change_id FROM datasets WHERE identity_id = $1 AND name = $2;
 
-SELECT trimmed, last FROM shards WHERE stream_id = $1 AND shard = $2;
+SELECT trimmed, last, arrived FROM shards WHERE stream_id = $1 AND shard = $2;
 
 SELECT value FROM meta WHERE name = 'id';
 
 SELECT value FROM meta WHERE name = 'last_stream' FOR UPDATE;
+
+SELECT value FROM meta WHERE name = 'restores';
 
 SELECT value FROM meta WHERE name IN ('id', 'kept_id');
 
@@ -419,7 +439,8 @@ SELECT x.n, coalesce(d.sync_count, 0), coalesce(d.change_id, 0), i.revision
 	JOIN identities i ON i.identity_id = x.identity_id
 	LEFT JOIN datasets d ON d.identity_id = x.identity_id AND d.name = x.name;
 
-SELECT x.n, i.pool_id, i.revision, i.disabled, i.created, i.modified, i.logins, i.datasets, i.bytes, i.data_modified, p.revision, d.body
+SELECT x.n, i.pool_id, i.revision, i.disabled, i.created, i.modified, i.logins, i.datasets, i.bytes, i.data_modified, p.revision, d.body,
+	CASE WHEN d.body IS NULL THEN (SELECT value FROM meta WHERE name = 'restores') END
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (identity_id, name, n)
 JOIN identities i ON i.identity_id = x.identity_id
 JOIN pools p ON p.pool_id = i.pool_id
@@ -466,6 +487,8 @@ TRUNCATE shards;
 
 TRUNCATE streams;
 
+TRUNCATE unfinished;
+
 TRUNCATE usage;
 
 UPDATE access_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3;
@@ -494,7 +517,8 @@ UPDATE shards SET open = false WHERE stream_id = $1 AND shard = $2;
 
 UPDATE shards SET trimmed = greatest(trimmed, $3) WHERE stream_id = $1 AND shard = $2;
 
-UPDATE shards s SET arrived = coalesce((SELECT l.arrived FROM log l WHERE l.stream_id = s.stream_id AND l.shard = s.shard AND l.position = s.last), 0);
+UPDATE shards s SET arrived = coalesce((SELECT l.arrived FROM log l WHERE l.stream_id = s.stream_id AND l.shard = s.shard
+			AND l.position = (SELECT max(m.position) FROM log m WHERE m.stream_id = s.stream_id AND m.shard = s.shard)), 0);
 
 UPDATE streams SET revision = $2, body = $3 WHERE stream_id = $1;
 
