@@ -24,6 +24,7 @@ type benchCmd struct {
 	Poll      time.Duration `help:"Least time between the begins of two GetRecords of a shard, in P5. Default: 1ms."`
 	Warehouse string        `enum:"duckdb,none" default:"duckdb" help:"Warehouse of the second column, P6 and P11: duckdb or none. With none there is no P6, and P11 is that of the first column."`
 	NoStream  bool          `help:"Leave the pool without a stream of its own, and P5 out."`
+	Identity  bool          `name:"as-identities" help:"Let each identity sync its own data, with credentials of a role that has a policy. Default: the developer syncs all."`
 	Seed      uint64        `help:"Seed of ids and values. Default: a random one." placeholder:"N"`
 
 	Dir     string   `help:"Folder for the stores, on the disk that is to be measured. Default: the system's for temporary files." type:"existingdir" placeholder:"DIR"`
@@ -89,7 +90,7 @@ func (c *benchCmd) config(e *env) (bench.Config, error) {
 		Env: withoutSettings(os.Environ()), Serve: c.Serve, ReadKey: readCredentials, Compact: compactStore,
 		Server: c.Server, ServerPID: c.ServerPID, Region: c.Region, Dir: c.Dir,
 		Run: c.Parts, Quick: c.Quick, Seconds: c.Seconds, Connections: c.Connections, Identities: c.Identities, Datasets: c.Datasets,
-		Poll: c.Poll, Warehouse: c.Warehouse, NoStream: c.NoStream, Seed: c.Seed, Profile: c.Profile,
+		Poll: c.Poll, Warehouse: c.Warehouse, NoStream: c.NoStream, AsIdentities: c.Identity, Seed: c.Seed, Profile: c.Profile,
 		Database: c.Store, Version: version + commit(), Progress: e.stderr,
 	}
 	var err error

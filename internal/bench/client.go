@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,7 @@ type call struct {
 	target    string // path and query, as they are sent
 	operation string // X-Amz-Target; "": the path says it
 	body      []byte
+	as        *awswire.Signer // nil: the client's own
 }
 
 // fault is an answer other than 200.
@@ -126,8 +128,9 @@ func (c *client) writeRequest(r *call) {
 		h["X-Amz-Target"] = []string{r.operation}
 	}
 	c.request.Method, c.request.RequestURI, c.request.ContentLength = r.method, r.target, int64(len(r.body))
-	if c.signer != nil {
-		c.signer.Sign(&c.request, r.body, now())
+	signer := cmp.Or(r.as, c.signer)
+	if signer != nil {
+		signer.Sign(&c.request, r.body, now())
 	}
 	b := append(append(append(c.out[:0], r.method...), ' '), r.target...)
 	b = append(append(b, " HTTP/1.1\r\nHost: "...), c.request.Host...)

@@ -46,7 +46,11 @@ func (r *Report) writeHead(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\n%s, %.0f s, seed %d\n", r.Began.UTC().Format(time.RFC3339), r.Seconds, r.Seed)
 	l := &r.Workload
-	fmt.Fprintf(w, "load: %d keep-alive connections in a closed loop, SigV4 with a developer key; %d identities x %d datasets drawn at random;\n", l.Connections, l.Identities, l.Datasets)
+	signer := "a developer key"
+	if l.AsIdentities {
+		signer = "the identities' credentials, whose role has a policy"
+	}
+	fmt.Fprintf(w, "load: %d keep-alive connections in a closed loop, SigV4 with %s; %d identities x %d datasets drawn at random;\n", l.Connections, signer, l.Identities, l.Datasets)
 	fmt.Fprintf(w, "  a sync is an UpdateRecords of %d records, keys of %d bytes, values of %d bytes of base64 of fresh random bytes, session token fetched before;\n", l.RecordsPerSync, l.KeyBytes, l.ValueBytes)
 	if l.Stream {
 		fmt.Fprintf(w, "  the pool's changes go to an embedded stream of %d shards\n", streamShards)

@@ -48,6 +48,7 @@ type Workload struct {
 	KeyBytes       int
 	ValueBytes     int
 	Stream         bool // the pool has an embedded stream
+	AsIdentities   bool // signed with identities' credentials, whose role has a policy
 }
 
 // Bar is a figure, and what it should be.

@@ -47,6 +47,7 @@ type Config struct {
 	Poll                              time.Duration
 	Warehouse                         string // of the second column; none: there is no second column
 	NoStream                          bool   // the pool has no stream of its own
+	AsIdentities                      bool   // syncs are signed by identities, whose role has a policy
 	Seed                              uint64 // of ids and values; 0: a random one
 	Profile                           string // file for a CPU profile of the server during P1
 	// Database is the URL of a PostgreSQL for P10, in which schemas are made
@@ -195,7 +196,7 @@ func newRunner(c Config) (*runner, error) {
 	r.report = &Report{
 		Version: c.Version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(), FileSystem: fileSystem(temp),
 		Began: now(), Seed: c.Seed, Quick: c.Quick, Run: c.Run, Server: c.Server, ServeFlags: c.Serve,
-		Workload: Workload{Connections: p.connections, Identities: p.identities, Datasets: p.datasets, RecordsPerSync: patchesPerSync, KeyBytes: keyBytes, ValueBytes: base64Bytes, Stream: !c.NoStream},
+		Workload: Workload{Connections: p.connections, Identities: p.identities, Datasets: p.datasets, RecordsPerSync: patchesPerSync, KeyBytes: keyBytes, ValueBytes: base64Bytes, Stream: !c.NoStream, AsIdentities: c.AsIdentities},
 		Memory:   map[string]Memory{},
 	}
 	return r, nil

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"tributary/awswire"
 )
 
 const (
@@ -34,6 +36,7 @@ type target struct {
 	child     *child    // nil: not ours
 	others    []*target // more nodes over the same store, for a time
 	database  *database // under the store; nil: none
+	identity  bool      // identities sync their own data
 	pool      string
 	seed      uint64
 	made      atomic.Int64 // populations, each with random sources of its own
@@ -50,6 +53,7 @@ func (r *runner) startServer(ctx context.Context, warehouse string) (*target, er
 // startWith starts the server of a target, with more in its environment and
 // more flags.
 func (r *runner) startWith(ctx context.Context, t *target, env []string, flags ...string) (*target, error) {
+	t.identity = r.cfg.AsIdentities
 	t.dir, t.seed = filepath.Join(r.temp, fmt.Sprintf("server-%d", r.started)), r.report.Seed
 	r.started++
 	var err error
@@ -57,7 +61,7 @@ func (r *runner) startWith(ctx context.Context, t *target, env []string, flags .
 		return nil, err
 	}
 	args := slices.Concat([]string{"serve", "--listen", "127.0.0.1:0", "--data", t.dir, "--region", r.cfg.Region,
-		"--debug-listen", t.debug, "--log-level", "warn"}, flags, r.cfg.Serve)
+		"--debug-listen", t.debug, "--log-level", "warn"}, flags, r.rates(), r.cfg.Serve)
 	if t.child, err = startChild(r.cfg.Executable, r.cfg.Env, env, args...); err != nil {
 		return nil, err
 	}
@@ -70,6 +74,15 @@ func (r *runner) startWith(ctx context.Context, t *target, env []string, flags .
 	t.endpoint, err = newEndpoint(t.child.url, r.cfg.Region)
 	t.key, t.pid = key, t.child.pid()
 	return t, err
+}
+
+// rates lets identities ask as often as the load does, without taking the
+// counting away.
+func (r *runner) rates() []string {
+	if !r.cfg.AsIdentities {
+		return nil
+	}
+	return []string{"--identity-rate", "1000000", "--public-rate", "1000000"}
 }
 
 // nodes are the server and those beside it.
@@ -98,7 +111,7 @@ func (t *target) usage() usage {
 func (r *runner) givenServer() (*target, error) {
 	e, err := newEndpoint(r.cfg.Server, r.cfg.Region)
 	e.key = r.cfg.Key
-	return &target{endpoint: e, warehouse: "as it is", pid: r.cfg.ServerPID, seed: r.report.Seed}, err
+	return &target{endpoint: e, warehouse: "as it is", pid: r.cfg.ServerPID, seed: r.report.Seed, identity: r.cfg.AsIdentities}, err
 }
 
 func newEndpoint(server, region string) (endpoint, error) {
@@ -142,8 +155,11 @@ func kinesis(operation string) call {
 func (t *target) createPool(ctx context.Context, random *rand.Rand, datasets int, stream bool) error {
 	t.pool = t.region + ":" + randomUUID(random)
 	limits := map[string]int{"Datasets": max(leastDatasets, datasets), "Records": leastRecords}
-	in := map[string]any{"PoolId": t.pool, "Name": "bench", "Limits": limits}
-	if err := t.ask(ctx, ownService, call{method: "POST", target: ownPrefix + "pools"}, in, nil); err != nil || !stream {
+	in := map[string]any{"PoolId": t.pool, "Name": "bench", "Limits": limits, "AllowUnauthenticated": t.identity}
+	if err := t.ask(ctx, ownService, call{method: "POST", target: ownPrefix + "pools"}, in, nil); err != nil {
+		return err
+	}
+	if err := t.setRole(ctx); err != nil || !stream {
 		return err
 	}
 	err := t.ask(ctx, kinesisName, kinesis("CreateStream"), map[string]any{"StreamName": streamName, "ShardCount": streamShards}, nil)
@@ -155,6 +171,44 @@ func (t *target) createPool(ctx context.Context, random *rand.Rand, datasets int
 	}
 	route := map[string]any{"CognitoStreams": map[string]any{"StreamName": streamName, "StreamingStatus": "ENABLED"}}
 	return t.ask(ctx, syncService, call{method: "POST", target: "/identitypools/" + t.pool + "/configuration"}, route, nil)
+}
+
+const (
+	guestRole = "arn:aws:iam::000000000000:role/bench-guest"
+	// guestPolicy is the one that AWS's documents give for identities.
+	guestPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"cognito-sync:*",` +
+		`"Resource":"arn:aws:cognito-sync:*:*:identitypool/${cognito-identity.amazonaws.com:aud}/identity/${cognito-identity.amazonaws.com:sub}/*"}]}`
+)
+
+// setRole gives the identities a role with a policy, if it is they who sync.
+func (t *target) setRole(ctx context.Context) error {
+	if !t.identity {
+		return nil
+	}
+	roles := map[string]any{"IdentityPoolId": t.pool, "Roles": map[string]string{"unauthenticated": guestRole}}
+	if err := t.ask(ctx, identityService, identityCall("SetIdentityPoolRoles"), roles, nil); err != nil {
+		return err
+	}
+	return t.ask(ctx, ownService, call{method: "POST", target: ownPrefix + "pools/" + t.pool}, map[string]any{"RolePolicies": map[string]string{guestRole: guestPolicy}}, nil)
+}
+
+const identityService = "cognito-identity"
+
+func identityCall(operation string) call {
+	return call{method: "POST", target: "/", operation: "AWSCognitoIdentityService." + operation}
+}
+
+// signerOf gets an identity's credentials; nil if the developer syncs its data.
+func (t *target) signerOf(w *worker, id string) (*awswire.Signer, error) {
+	if !t.identity {
+		return nil, nil
+	}
+	var out struct {
+		Credentials struct{ AccessKeyId, SecretKey, SessionToken string }
+	}
+	err := w.exchange(identityCall("GetCredentialsForIdentity"), map[string]any{"IdentityId": id}, &out)
+	c := out.Credentials
+	return &awswire.Signer{Credentials: awswire.Credentials{AccessKeyID: c.AccessKeyId, SecretKey: c.SecretKey, SessionToken: c.SessionToken}, Region: t.region, Service: syncService}, err
 }
 
 func randomUUID(r *rand.Rand) string {
@@ -227,9 +281,13 @@ func (t *target) makeIdentity(w, creator *worker, how recipe) ([]*dataset, error
 	if err := creator.exchange(call{method: "POST", target: ownPrefix + "pools/" + t.pool + "/identities"}, map[string]any{"IdentityId": id}, nil); err != nil {
 		return nil, err
 	}
+	signer, err := t.signerOf(creator, id)
+	if err != nil {
+		return nil, err
+	}
 	var list []*dataset
 	for _, name := range how.names {
-		d := &dataset{identity: id, name: name, path: "/identitypools/" + t.pool + "/identities/" + id + "/datasets/" + name}
+		d := &dataset{identity: id, name: name, as: signer, path: "/identitypools/" + t.pool + "/identities/" + id + "/datasets/" + name}
 		if err := w.open(d); err != nil {
 			return nil, err
 		}

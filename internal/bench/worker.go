@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"tributary/awswire"
 )
 
 const (
@@ -28,10 +30,11 @@ type dataset struct {
 	identity string
 	name     string
 	path     string
-	token    string // of a sync session
-	count    int64  // that the server has confirmed
-	patches  int64  // that the server has accepted
-	records  int    // that it holds
+	as       *awswire.Signer // who syncs it; nil: the developer
+	token    string          // of a sync session
+	count    int64           // that the server has confirmed
+	patches  int64           // that the server has accepted
+	records  int             // that it holds
 }
 
 // population is datasets that are drawn from at random.
@@ -95,7 +98,7 @@ func (w *worker) open(d *dataset) error {
 		SyncSessionToken string
 		DatasetSyncCount int64
 	}
-	if err := w.exchange(call{method: "GET", target: d.path + "/records?lastSyncCount=0"}, nil, &out); err != nil {
+	if err := w.exchange(call{method: "GET", target: d.path + "/records?lastSyncCount=0", as: d.as}, nil, &out); err != nil {
 		return err
 	}
 	d.token, d.count = out.SyncSessionToken, out.DatasetSyncCount
@@ -106,7 +109,7 @@ func (w *worker) open(d *dataset) error {
 // give each the next count.
 func (w *worker) sync(d *dataset, from, n int) error {
 	w.writeSync(d, from, n)
-	answer, err := w.do(call{method: "POST", target: d.path, body: w.body})
+	answer, err := w.do(call{method: "POST", target: d.path, body: w.body, as: d.as})
 	if err == nil {
 		err = w.checkRecords(answer, d.count+1, n)
 	}
@@ -155,7 +158,7 @@ func appendKey(b []byte, n int) []byte {
 // records, all of them of the dataset's count.
 func (w *worker) pull(d *dataset, since int64, records int) error {
 	target := append(append(make([]byte, 0, 160), d.path...), "/records?lastSyncCount="...)
-	answer, err := w.do(call{method: "GET", target: string(strconv.AppendInt(target, since, 10))})
+	answer, err := w.do(call{method: "GET", target: string(strconv.AppendInt(target, since, 10)), as: d.as})
 	if err == nil {
 		err = w.checkRecords(answer, d.count, records)
 	}
