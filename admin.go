@@ -276,15 +276,20 @@ func (s *Service) Guest(ctx context.Context, id IdentityID) (Identity, error) {
 	return i, nil
 }
 
-// Identity reads an identity for a developer.
+// Identity reads an identity for a developer. NotFound if it is being deleted.
 func (s *Service) Identity(ctx context.Context, p Principal, id IdentityID) (Identity, error) {
-	if err := s.Allow(p, "describe identity", allResources); err != nil {
+	const op = "describe identity"
+	if err := s.Allow(p, op, allResources); err != nil {
 		return Identity{}, err
 	}
 	if err := CheckIdentityID(id); err != nil {
 		return Identity{}, err
 	}
-	return s.Store.Identity(ctx, id)
+	i, err := s.Store.Identity(ctx, id)
+	if err == nil && i.Deleted() {
+		err = noIdentity(op, id)
+	}
+	return i, err
 }
 
 // IdentityUsage gives an identity's figures to the identity or a developer.
@@ -300,8 +305,9 @@ func (s *Service) IdentityUsage(ctx context.Context, p Principal, pool PoolID, i
 	return s.Store.Identity(ctx, id)
 }
 
-// Identities lists up to most of a pool's identities by id, at least one, those
-// that are disabled left out if so asked. The token is "" on the last page.
+// Identities lists up to most of a pool's identities by id, at least one. Those
+// that are being deleted are left out, other disabled ones if so asked. The
+// token is "" on the last page.
 func (s *Service) Identities(ctx context.Context, p Principal, pool PoolID, token string, most int, hideDisabled bool) ([]Identity, string, error) {
 	if _, err := s.Pool(ctx, p, pool); err != nil {
 		return nil, "", err
@@ -309,7 +315,9 @@ func (s *Service) Identities(ctx context.Context, p Principal, pool PoolID, toke
 	read := func(above string, limit int) ([]Identity, error) {
 		return s.Store.Identities(ctx, pool, IdentityID(above), limit)
 	}
-	return listPage(read, token, most, func(i *Identity) (id string, hidden bool) { return string(i.ID), i.Disabled && hideDisabled })
+	return listPage(read, token, most, func(i *Identity) (id string, hidden bool) {
+		return string(i.ID), i.Deleted() || i.Disabled && hideDisabled
+	})
 }
 
 const (

@@ -57,6 +57,26 @@ func (r *Roles) clone() Roles {
 	return out
 }
 
+// SetRoles sets a pool's roles, for use in the edit of [Service.ChangePool]. Their
+// policies stay.
+//
+// Errors: Invalid if one is no role's ARN.
+func (p *Pool) SetRoles(authenticated, unauthenticated string, mappings map[string]RoleMapping) error {
+	arns := []string{authenticated, unauthenticated}
+	for _, m := range mappings {
+		for i := range m.Rules {
+			arns = append(arns, m.Rules[i].RoleARN)
+		}
+	}
+	for _, arn := range arns {
+		if arn != "" && !roleARNPattern.MatchString(arn) {
+			return Errorf(Invalid, "set roles", "%s is no ARN of a role, such as arn:aws:iam::000000000000:role/app-user", clip(arn))
+		}
+	}
+	p.Roles.Authenticated, p.Roles.Unauthenticated, p.Roles.Mappings = authenticated, unauthenticated, mappings
+	return nil
+}
+
 // matches tells whether the rule gives its role to a user with such claims. A
 // claim that the token lacks matches nothing.
 func (r *RoleRule) matches(claims map[string]any) bool {
@@ -187,14 +207,31 @@ func claimTexts(v any) []string {
 // defaultTags is what UseDefaults maps: the user and the audience.
 var defaultTags = map[string]string{"username": "sub", "client": "aud"}
 
+// Claims gives the claim that each principal tag is taken from.
+func (m *TagMap) Claims() map[string]string {
+	if m.UseDefaults {
+		return maps.Clone(defaultTags)
+	}
+	return m.Tags
+}
+
+// SetTagMap sets which claims of a provider become principal tags, for use in
+// the edit of [Service.ChangePool]. A map of nothing is none.
+func (p *Pool) SetTagMap(provider string, m TagMap) {
+	if !m.UseDefaults && len(m.Tags) == 0 {
+		delete(p.PrincipalTags, provider)
+		return
+	}
+	if p.PrincipalTags == nil {
+		p.PrincipalTags = map[string]TagMap{}
+	}
+	p.PrincipalTags[provider] = m
+}
+
 // Apply gives the principal tags of a user with such claims.
 func (m *TagMap) Apply(claims map[string]any) map[string]string {
-	from := m.Tags
-	if m.UseDefaults {
-		from = defaultTags
-	}
 	out := map[string]string{}
-	for tag, claim := range from {
+	for tag, claim := range m.Claims() {
 		if have := claimTexts(claims[claim]); len(have) > 0 {
 			out[tag] = have[0]
 		}

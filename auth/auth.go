@@ -162,11 +162,12 @@ type sealed struct {
 
 const credentialsContext = "identity credentials"
 
-// Issue makes temporary credentials of an identity, good for an hour.
-func (a *Auth) Issue(i tributary.Identity) (awswire.Credentials, time.Time, error) {
+// Issue makes temporary credentials of an identity that has signed in, good for
+// an hour.
+func (a *Auth) Issue(g tributary.Grant) (awswire.Credentials, time.Time, error) {
 	until := a.now().Add(credentialsLife).Truncate(time.Second)
 	c := awswire.Credentials{AccessKeyID: "ASIA" + randomID(), SecretKey: randomSecret()}
-	plain, err := json.Marshal(sealed{AccessKey: c.AccessKeyID, Secret: c.SecretKey, Pool: i.Pool, Identity: i.ID, Until: until.Unix()})
+	plain, err := json.Marshal(sealed{AccessKey: c.AccessKeyID, Secret: c.SecretKey, Pool: g.Identity.Pool, Identity: g.Identity.ID, Until: until.Unix()})
 	if err != nil {
 		return c, until, &tributary.Error{Kind: tributary.Internal, Op: "issue credentials", Err: err}
 	}

@@ -95,7 +95,7 @@ func TestDeveloper(t *testing.T) {
 
 func TestIdentity(t *testing.T) {
 	k := newKit(t)
-	c, until, err := k.auth.Issue(tributary.Identity{ID: "us-east-1:1", Pool: "us-east-1:2"})
+	c, until, err := k.auth.Issue(tributary.Grant{Identity: tributary.Identity{ID: "us-east-1:1", Pool: "us-east-1:2"}})
 	k.ok(err)
 	if want := k.clock.Add(time.Hour); !until.Equal(want) {
 		t.Errorf("good until %s, want %s", until, want)

@@ -49,7 +49,7 @@ func newKit(t *testing.T) *kit {
 	t.Cleanup(k.server.Close)
 	k.developer, err = a.NewAccessKey(t.Context())
 	k.ok(err)
-	k.guest, _, err = a.Issue(tributary.Identity{ID: ann, Pool: pool})
+	k.guest, _, err = a.Issue(tributary.Grant{Identity: tributary.Identity{ID: ann, Pool: pool}})
 	k.ok(err)
 	return k
 }

@@ -3,9 +3,13 @@
 package cognitoidentity
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"tributary"
 	"tributary/awswire"
@@ -25,57 +29,65 @@ type Config struct {
 	Authenticate func(*http.Request, awswire.ReadBody) (tributary.Principal, error)
 	// Admit, if set, may refuse a request that needs no signature.
 	Admit func(*http.Request) error
-	// Issue makes temporary credentials of an identity.
-	Issue   func(tributary.Identity) (awswire.Credentials, time.Time, error)
-	Log     *slog.Logger
+	// Issue makes temporary credentials of an identity that has signed in.
+	Issue   func(tributary.Grant) (awswire.Credentials, time.Time, error)
+	Log     *slog.Logger // nil: no log
 	Begin   awswire.Begin[principal]
 	Observe func(service, operation string, status int, took time.Duration)
 }
 
 type front struct {
 	service *tributary.Service
-	issue   func(tributary.Identity) (awswire.Credentials, time.Time, error)
+	issue   func(tributary.Grant) (awswire.Credentials, time.Time, error)
+	log     *slog.Logger
 }
 
 type (
-	op        = awswire.Operation[tributary.Principal]
 	principal = tributary.Principal
+	handler   = func(context.Context, principal, awswire.Input) (any, error)
 )
 
 // New makes the front.
 func New(c Config) http.Handler {
-	f := &front{service: c.Service, issue: c.Issue}
+	f := &front{service: c.Service, issue: c.Issue, log: c.Log}
+	if f.log == nil {
+		f.log = slog.New(slog.DiscardHandler)
+	}
+	operations := f.operations()
+	table := make([]awswire.Operation[principal], len(operations))
+	kinds := map[string][]tributary.Kind{}
+	for i, o := range operations {
+		table[i] = awswire.Operation[principal]{Name: o.name, Public: o.public, Handle: o.checked()}
+		kinds[o.name] = o.kinds
+	}
 	return &awswire.Service[principal]{
-		Name: Name, Target: target, Protocol: awswire.JSON11, Operations: f.operations(), Authenticate: c.Authenticate, Admit: c.Admit,
-		Begin: c.Begin, Fault: fault, MaxBody: maxBody, Log: c.Log, Observe: c.Observe,
+		Name: Name, Target: target, Protocol: awswire.JSON11, Operations: table, Authenticate: c.Authenticate, Admit: c.Admit, Begin: c.Begin,
+		Fault:   func(operation string, err error) *awswire.Fault { return fault(kinds[operation], err) },
+		MaxBody: maxBody, Log: c.Log, Observe: c.Observe,
 	}
 }
 
-func (f *front) operations() []op {
-	ops := []op{
-		{Name: "CreateIdentityPool", Handle: awswire.Handler(f.createPool)},
-		{Name: "DescribeIdentityPool", Handle: awswire.Handler(f.describePool)},
-		{Name: "UpdateIdentityPool", Handle: awswire.Handler(f.updatePool)},
-		{Name: "DeleteIdentityPool", Handle: awswire.Handler(f.deletePool)},
-		{Name: "ListIdentityPools", Handle: awswire.Handler(f.listPools)},
-		{Name: "ListIdentities", Handle: awswire.Handler(f.listIdentities)},
-		{Name: "DescribeIdentity", Handle: awswire.Handler(f.describeIdentity)},
-		{Name: "GetId", Public: true, Handle: awswire.Handler(f.getID)},
-		{Name: "GetCredentialsForIdentity", Public: true, Handle: awswire.Handler(f.getCredentials)},
+// handle is the handler of a typed operation.
+func handle[In, Out any](f func(context.Context, principal, *In) (*Out, error)) handler {
+	return awswire.Handler(f)
+}
+
+// checked is the operation's handler behind what its model demands of the input.
+// The body is read once without types: only so is what is absent told from what
+// is empty.
+func (o *operation) checked() handler {
+	return func(ctx context.Context, p principal, in awswire.Input) (any, error) {
+		var body any = map[string]any{}
+		if len(in.Body) > 0 {
+			if err := json.Unmarshal(in.Body, &body); err != nil {
+				return nil, awswire.NotDecoded(err)
+			}
+		}
+		if err := checkInput(o.in, body); err != nil {
+			return nil, err
+		}
+		return o.handle(ctx, p, in)
 	}
-	for _, name := range []string{
-		"DeleteIdentities", "GetIdentityPoolRoles", "GetOpenIdTokenForDeveloperIdentity", "GetPrincipalTagAttributeMap",
-		"ListTagsForResource", "LookupDeveloperIdentity", "MergeDeveloperIdentities", "SetIdentityPoolRoles", "SetPrincipalTagAttributeMap",
-		"TagResource", "UnlinkDeveloperIdentity", "UntagResource",
-	} {
-		ops = append(ops, awswire.Unsupported[principal](name, "", ""))
-	}
-	for _, name := range []string{"GetOpenIdToken", "UnlinkIdentity"} {
-		o := awswire.Unsupported[principal](name, "", "")
-		o.Public = true
-		ops = append(ops, o)
-	}
-	return ops
 }
 
 // faults is what each Kind is called on this wire. All but faults of ours are
@@ -97,12 +109,30 @@ var faults = [...]string{
 	tributary.Forbidden:     "AccessDeniedException",
 }
 
-func fault(_ string, err error) *awswire.Fault {
-	kind := tributary.KindOf(err)
-	f := &awswire.Fault{Code: faults[kind], Status: http.StatusBadRequest, Message: tributary.Message(err)}
+// instead is what a Kind passes for in an operation whose model lacks its
+// exception. Kinds that are not in it are answered by all operations.
+var instead = map[tributary.Kind]tributary.Kind{
+	tributary.Stale:         tributary.Busy, // which SDKs try again
+	tributary.Taken:         tributary.Exists,
+	tributary.Limit:         tributary.Exists,
+	tributary.Exists:        tributary.Invalid,
+	tributary.Misconfigured: tributary.Invalid,
+	tributary.Trigger:       tributary.Internal,
+}
+
+// fault is an error in the terms of an operation that has exceptions for kinds.
+func fault(kinds []tributary.Kind, err error) *awswire.Fault {
+	kind, message := tributary.KindOf(err), tributary.Message(err)
+	if kind == tributary.Internal {
+		message = "Internal error"
+	}
+	for next, ok := instead[kind]; ok && !slices.Contains(kinds, kind); next, ok = instead[kind] {
+		kind = next
+	}
+	f := &awswire.Fault{Code: faults[kind], Status: http.StatusBadRequest, Message: message}
 	switch kind {
 	case tributary.Internal:
-		f.Status, f.Message = http.StatusInternalServerError, "Internal error"
+		f.Status = http.StatusInternalServerError
 	case tributary.Throttled, tributary.Busy:
 		f.Status = http.StatusTooManyRequests // answered as 400, with Retry-After
 	case tributary.Unavailable:

@@ -1,8 +1,12 @@
 package cognitoidentity_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,9 +29,17 @@ type kit struct {
 	*testing.T
 	front     http.Handler
 	auth      *auth.Auth
+	service   *tributary.Service
+	grant     tributary.Grant // that credentials were issued for last
+	log       bytes.Buffer
 	developer awswire.Credentials
 	now       time.Time
 }
+
+const account = "123456789012"
+
+// obj is a JSON object.
+type obj = map[string]any
 
 func newKit(t *testing.T) *kit {
 	t.Helper()
@@ -36,12 +48,19 @@ func newKit(t *testing.T) *kit {
 	store := enginetest.Open(t, enginetest.Config{Now: now})
 	sealer, err := tributary.NewSealer(make([]byte, tributary.MasterKeyLength))
 	k.ok(err)
-	k.auth = &auth.Auth{Keys: store, Sealer: sealer, Account: "123456789012", Now: now}
-	service := &tributary.Service{Store: store, Sealer: sealer, Account: "123456789012", Region: "eu-west-1", Now: now}
-	k.front = cognitoidentity.New(cognitoidentity.Config{Service: service, Authenticate: k.auth.Authenticate, Issue: k.auth.Issue})
+	k.auth = &auth.Auth{Keys: store, Sealer: sealer, Account: account, Now: now}
+	k.service = &tributary.Service{Store: store, Sealer: sealer, Account: account, Region: "eu-west-1", Now: now, Logins: fakeLogins{}, Tokens: &fakeTokens{}}
+	k.front = cognitoidentity.New(cognitoidentity.Config{
+		Service: k.service, Authenticate: k.auth.Authenticate, Issue: k.issue, Log: slog.New(slog.NewTextHandler(&k.log, nil)),
+	})
 	k.developer, err = k.auth.NewAccessKey(t.Context())
 	k.ok(err)
 	return k
+}
+
+func (k *kit) issue(g tributary.Grant) (awswire.Credentials, time.Time, error) {
+	k.grant = g
+	return k.auth.Issue(g)
 }
 
 func (k *kit) ok(err error) {
@@ -51,9 +70,15 @@ func (k *kit) ok(err error) {
 	}
 }
 
-// send calls an operation, signed if as is not nil.
-func (k *kit) send(as *awswire.Credentials, operation, body string) (int, string) {
+// send calls an operation, signed if as is not nil. A text is sent as it is.
+func (k *kit) send(as *awswire.Credentials, operation string, in any) (int, string) {
 	k.Helper()
+	body, ok := in.(string)
+	if !ok {
+		b, err := json.Marshal(in)
+		k.ok(err)
+		body = string(b)
+	}
 	r := httptest.NewRequest("POST", "http://identity.test/", strings.NewReader(body))
 	r.Header.Set("X-Amz-Target", "AWSCognitoIdentityService."+operation)
 	if as != nil {
@@ -68,9 +93,9 @@ func (k *kit) send(as *awswire.Credentials, operation, body string) (int, string
 }
 
 // call calls an operation that must succeed.
-func (k *kit) call(as *awswire.Credentials, operation, body string, out any) string {
+func (k *kit) call(as *awswire.Credentials, operation string, in, out any) string {
 	k.Helper()
-	status, text := k.send(as, operation, body)
+	status, text := k.send(as, operation, in)
 	if status != http.StatusOK {
 		k.Fatalf("%s: %d %s", operation, status, text)
 	}
@@ -81,9 +106,9 @@ func (k *kit) call(as *awswire.Credentials, operation, body string, out any) str
 }
 
 // refused calls an operation that must fail, with status 400 as always here.
-func (k *kit) refused(as *awswire.Credentials, operation, body, code, message string) {
+func (k *kit) refused(as *awswire.Credentials, operation string, in any, code, message string) {
 	k.Helper()
-	status, text := k.send(as, operation, body)
+	status, text := k.send(as, operation, in)
 	var e struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"`
@@ -96,11 +121,63 @@ func (k *kit) refused(as *awswire.Credentials, operation, body, code, message st
 
 func (k *kit) pool(guests bool) string {
 	k.Helper()
+	return k.newPool(obj{"AllowUnauthenticatedIdentities": guests})
+}
+
+// newPool makes a pool that a developer signs users in to, and Google.
+func (k *kit) newPool(more obj) string {
+	k.Helper()
+	in := obj{"IdentityPoolName": "my pool", "AllowUnauthenticatedIdentities": true, "DeveloperProviderName": "login.app",
+		"SupportedLoginProviders": obj{google: "app"}}
+	maps.Copy(in, more)
 	var out struct{ IdentityPoolId string }
-	body, err := json.Marshal(map[string]any{"IdentityPoolName": "my pool", "AllowUnauthenticatedIdentities": guests})
-	k.ok(err)
-	k.call(&k.developer, "CreateIdentityPool", string(body), &out)
+	k.call(&k.developer, "CreateIdentityPool", in, &out)
 	return out.IdentityPoolId
+}
+
+const google = "accounts.google.com"
+
+// fakeLogins knows the users of Google, whose tokens are their names. The one
+// called down stands for a Google that does not answer.
+type fakeLogins struct{}
+
+func (fakeLogins) VerifyLogin(_ context.Context, pool *tributary.Pool, provider, token string) (tributary.VerifiedLogin, error) {
+	const op = "verify login"
+	switch {
+	case pool.LoginProviders[provider] == "":
+		return tributary.VerifiedLogin{}, tributary.Errorf(tributary.Denied, op, "Token is not from a supported provider of this identity pool.")
+	case token == "expired":
+		return tributary.VerifiedLogin{}, tributary.Errorf(tributary.Denied, op, "Invalid login token. Token expired: 1 >= 2")
+	case token == "down":
+		return tributary.VerifiedLogin{}, tributary.Errorf(tributary.Trigger, op, "%s does not answer", provider)
+	}
+	return tributary.VerifiedLogin{Login: tributary.Login{Provider: provider, User: token}, Claims: map[string]any{"sub": token, "aud": "app"}}, nil
+}
+
+// fakeTokens remembers the tokens that it has issued.
+type fakeTokens struct{ issued []tributary.OpenIDToken }
+
+func (f *fakeTokens) IssueToken(_ context.Context, t tributary.OpenIDToken) (string, error) {
+	f.issued = append(f.issued, t)
+	return fmt.Sprintf("token %d", len(f.issued)-1), nil
+}
+
+func (f *fakeTokens) OpenToken(_ context.Context, token string) (tributary.OpenIDToken, error) {
+	var n int
+	if _, err := fmt.Sscanf(token, "token %d", &n); err != nil || n >= len(f.issued) {
+		return tributary.OpenIDToken{}, tributary.Errorf(tributary.Denied, "open token", "Invalid login token. Not a valid OpenId Connect identity token.")
+	}
+	return f.issued[n], nil
+}
+
+// last is the token that was issued last.
+func (k *kit) last() tributary.OpenIDToken {
+	k.Helper()
+	issued := k.service.Tokens.(*fakeTokens).issued
+	if len(issued) == 0 {
+		k.Fatal("no token was issued")
+	}
+	return issued[len(issued)-1]
 }
 
 func TestPools(t *testing.T) {
@@ -109,7 +186,7 @@ func TestPools(t *testing.T) {
 	if !strings.HasPrefix(id, "eu-west-1:") {
 		t.Errorf("the pool is called %s", id)
 	}
-	full := `{"IdentityPoolId":"` + id + `","IdentityPoolName":"n","AllowUnauthenticatedIdentities":false,"AllowClassicFlow":true,"SupportedLoginProviders":{"accounts.google.com":"x"},"DeveloperProviderName":"login.app","OpenIdConnectProviderARNs":["a"],"CognitoIdentityProviders":[{"ProviderName":"p","ClientId":"c","ServerSideTokenCheck":true}],"SamlProviderARNs":["s"],"IdentityPoolTags":{"k":"v"}}`
+	full := `{"IdentityPoolId":"` + id + `","IdentityPoolName":"n","AllowUnauthenticatedIdentities":false,"AllowClassicFlow":true,"SupportedLoginProviders":{"accounts.google.com":"x"},"DeveloperProviderName":"login.app","OpenIdConnectProviderARNs":["arn:aws:iam::123456789012:oidc-provider/a"],"CognitoIdentityProviders":[{"ProviderName":"p","ClientId":"c","ServerSideTokenCheck":true}],"SamlProviderARNs":["arn:aws:iam::123456789012:saml-provider/s"],"IdentityPoolTags":{"k":"v"}}`
 	if got := k.call(&k.developer, "UpdateIdentityPool", full, nil); got != full {
 		t.Errorf("updated to %s, want %s", got, full)
 	}
@@ -171,41 +248,37 @@ func TestGuests(t *testing.T) {
 	k.refused(nil, "GetId", `{"IdentityPoolId":"`+closed+`"}`, "NotAuthorizedException", "Unauthenticated access is not supported for this identity pool.")
 	k.refused(nil, "GetId", `{"IdentityPoolId":"eu-west-1:0"}`, "ResourceNotFoundException", "")
 	k.refused(nil, "GetId", `{"IdentityPoolId":"nonsense"}`, "InvalidParameterException", "identityPoolId")
-	k.refused(nil, "GetId", `{"IdentityPoolId":"`+pool+`","Logins":{"accounts.google.com":"t"}}`, "NotAuthorizedException", "Token is not from a supported provider")
+	k.refused(nil, "GetId", `{"IdentityPoolId":"`+pool+`","Logins":{"graph.facebook.com":"t"}}`, "NotAuthorizedException", "Token is not from a supported provider")
 	k.refused(nil, "GetCredentialsForIdentity", `{"IdentityId":"eu-west-1:0"}`, "ResourceNotFoundException", "Identity 'eu-west-1:0' not found.")
 	k.refused(nil, "GetCredentialsForIdentity", `{"IdentityId":"`+id.IdentityId+`","Logins":{"x":"y"}}`, "NotAuthorizedException", "")
 	k.refused(nil, "DescribeIdentity", `{"IdentityId":"`+id.IdentityId+`"}`, "MissingAuthenticationTokenException", "")
-	k.refused(nil, "GetOpenIdToken", `{}`, "UnsupportedOperationException", "GetOpenIdToken")
-	k.refused(&k.developer, "SetIdentityPoolRoles", `{}`, "UnsupportedOperationException", "SetIdentityPoolRoles")
 	k.refused(&k.developer, "Nothing", `{}`, "UnknownOperationException", "Nothing")
 	k.call(&k.developer, "UpdateIdentityPool", `{"IdentityPoolId":"`+pool+`","IdentityPoolName":"n","AllowUnauthenticatedIdentities":false}`, nil)
 	k.refused(nil, "GetCredentialsForIdentity", `{"IdentityId":"`+id.IdentityId+`"}`, "NotAuthorizedException", "Unauthenticated access")
 }
 
-// TestFaults holds every Kind to its name and status on the wire.
-func TestFaults(t *testing.T) {
-	golden := map[tributary.Kind]awswire.Fault{
-		tributary.Internal:      {Code: "InternalErrorException", Status: 500, Message: "Internal error"},
-		tributary.Invalid:       {Code: "InvalidParameterException", Status: 400, Message: "text"},
-		tributary.NotFound:      {Code: "ResourceNotFoundException", Status: 400, Message: "text"},
-		tributary.Exists:        {Code: "ResourceConflictException", Status: 400, Message: "text"},
-		tributary.Stale:         {Code: "ConcurrentModificationException", Status: 400, Message: "text"},
-		tributary.Denied:        {Code: "NotAuthorizedException", Status: 400, Message: "text"},
-		tributary.Limit:         {Code: "LimitExceededException", Status: 400, Message: "text"},
-		tributary.Throttled:     {Code: "TooManyRequestsException", Status: 429, Message: "text"},
-		tributary.Busy:          {Code: "TooManyRequestsException", Status: 429, Message: "text"},
-		tributary.Trigger:       {Code: "ExternalServiceException", Status: 400, Message: "text"},
-		tributary.Unavailable:   {Code: "ServiceUnavailableException", Status: 503, Message: "text"},
-		tributary.Taken:         {Code: "DeveloperUserAlreadyRegisteredException", Status: 400, Message: "text"},
-		tributary.Misconfigured: {Code: "InvalidIdentityPoolConfigurationException", Status: 400, Message: "text"},
-		tributary.Forbidden:     {Code: "AccessDeniedException", Status: 400, Message: "text"},
-	}
-	for _, kind := range tributary.Kinds() {
-		if f := cognitoidentity.FaultOf(tributary.Errorf(kind, "test", "text")); *f != golden[kind] {
-			t.Errorf("%s is answered with %+v, want %+v", kind, *f, golden[kind])
+// TestCallers: identities may call what is public only, for which a signature is
+// not asked and does no harm.
+func TestCallers(t *testing.T) {
+	k := newKit(t)
+	m := readModel(t)
+	pool := k.newPool(nil)
+	guest, _, err := k.auth.Issue(tributary.Grant{Identity: tributary.Identity{ID: tributary.IdentityID(k.id(pool, nil)), Pool: tributary.PoolID(pool)}})
+	k.ok(err)
+	for name, public := range cognitoidentity.Operations() {
+		in := m.good(t, m.operations[name].input).(obj)
+		delete(in, "RoleMappings")
+		if in["ResourceArn"] != nil {
+			in["ResourceArn"] = "arn:aws:cognito-identity:eu-west-1:" + account + ":identitypool/" + pool
 		}
-	}
-	if f := cognitoidentity.FaultOf(errors.New("secret")); *f != golden[tributary.Internal] {
-		t.Errorf("an unknown error is answered with %+v", f)
+		if !public {
+			k.refused(&guest, name, in, "NotAuthorizedException", "These credentials are not valid")
+			k.refused(nil, name, in, "MissingAuthenticationTokenException", "")
+			continue
+		}
+		_, plain := k.send(nil, name, in)
+		if _, signed := k.send(&guest, name, in); signed != plain {
+			t.Errorf("%s answers %s, and if it is signed %s", name, plain, signed)
+		}
 	}
 }

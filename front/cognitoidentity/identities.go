@@ -2,6 +2,7 @@ package cognitoidentity
 
 import (
 	"context"
+	"slices"
 
 	"tributary"
 	"tributary/awswire"
@@ -17,17 +18,22 @@ type identityShape struct {
 func showIdentity(i *tributary.Identity) identityShape {
 	out := identityShape{IdentityID: string(i.ID), CreationDate: awswire.Timestamp(i.Created), LastModifiedDate: awswire.Timestamp(i.Modified)}
 	for _, l := range i.Logins {
-		out.Logins = append(out.Logins, l.Provider)
+		if !slices.Contains(out.Logins, l.Provider) {
+			out.Logins = append(out.Logins, l.Provider)
+		}
 	}
 	return out
 }
 
-type identityID struct {
+// identityRef is how an identity is named.
+type identityRef struct {
 	IdentityID string `json:"IdentityId"`
 }
 
-func (f *front) describeIdentity(ctx context.Context, p principal, in *identityID) (*identityShape, error) {
-	i, err := f.service.Identity(ctx, p, tributary.IdentityID(in.IdentityID))
+func (r *identityRef) id() tributary.IdentityID { return tributary.IdentityID(r.IdentityID) }
+
+func (f *front) describeIdentity(ctx context.Context, p principal, in *identityRef) (*identityShape, error) {
+	i, err := f.service.Identity(ctx, p, in.id())
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +42,7 @@ func (f *front) describeIdentity(ctx context.Context, p principal, in *identityI
 }
 
 type listIdentitiesIn struct {
-	poolID
+	poolRef
 	MaxResults   int
 	NextToken    string
 	HideDisabled bool
@@ -49,10 +55,7 @@ type listIdentitiesOut struct {
 }
 
 func (f *front) listIdentities(ctx context.Context, p principal, in *listIdentitiesIn) (*listIdentitiesOut, error) {
-	if err := checkMaxResults(in.MaxResults); err != nil {
-		return nil, err
-	}
-	list, next, err := f.service.Identities(ctx, p, tributary.PoolID(in.IdentityPoolID), in.NextToken, in.MaxResults, in.HideDisabled)
+	list, next, err := f.service.Identities(ctx, p, in.poolRef.id(), in.NextToken, in.MaxResults, in.HideDisabled)
 	if err != nil {
 		return nil, err
 	}
@@ -63,57 +66,37 @@ func (f *front) listIdentities(ctx context.Context, p principal, in *listIdentit
 	return out, nil
 }
 
-type getIDIn struct {
-	poolID
-	AccountID string `json:"AccountId"`
-	Logins    map[string]string
+type deleteIdentitiesIn struct {
+	IdentityIDsToDelete []tributary.IdentityID `json:"IdentityIdsToDelete"`
 }
 
-// errLogins answers a login while no provider is supported.
-func errLogins() error {
-	return tributary.Errorf(tributary.Denied, "check logins", "Token is not from a supported provider of this identity pool.")
+type deleteIdentitiesOut struct {
+	UnprocessedIdentityIDs []unprocessed `json:"UnprocessedIdentityIds"`
 }
 
-func (f *front) getID(ctx context.Context, _ principal, in *getIDIn) (*identityID, error) {
-	if len(in.Logins) > 0 {
-		return nil, errLogins()
-	}
-	i, err := f.service.NewGuest(ctx, tributary.PoolID(in.IdentityPoolID))
+type unprocessed struct {
+	IdentityID tributary.IdentityID `json:"IdentityId"`
+	ErrorCode  string
+}
+
+func (f *front) deleteIdentities(ctx context.Context, p principal, in *deleteIdentitiesIn) (*deleteIdentitiesOut, error) {
+	ids := slices.Compact(slices.Sorted(slices.Values(in.IdentityIDsToDelete))) // one that is named twice is no failure
+	failed, err := f.service.DeleteIdentities(ctx, p, ids)
 	if err != nil {
 		return nil, err
 	}
-	return &identityID{string(i.ID)}, nil
-}
-
-type getCredentialsIn struct {
-	identityID
-	Logins map[string]string
-}
-
-type getCredentialsOut struct {
-	identityID
-	Credentials struct {
-		AccessKeyID  string `json:"AccessKeyId"`
-		SecretKey    string
-		SessionToken string
-		Expiration   awswire.Timestamp
+	out := &deleteIdentitiesOut{UnprocessedIdentityIDs: []unprocessed{}}
+	for _, id := range ids {
+		err := failed[id]
+		if err == nil {
+			continue
+		}
+		code := "AccessDenied"
+		if tributary.KindOf(err) != tributary.Denied {
+			code = "InternalServerError"
+			f.log.Error("identity not deleted", "service", Name, "identity", id, "err", err)
+		}
+		out.UnprocessedIdentityIDs = append(out.UnprocessedIdentityIDs, unprocessed{id, code})
 	}
-}
-
-func (f *front) getCredentials(ctx context.Context, _ principal, in *getCredentialsIn) (*getCredentialsOut, error) {
-	if len(in.Logins) > 0 {
-		return nil, errLogins()
-	}
-	i, err := f.service.Guest(ctx, tributary.IdentityID(in.IdentityID))
-	if err != nil {
-		return nil, err
-	}
-	c, until, err := f.issue(i)
-	if err != nil {
-		return nil, err
-	}
-	out := &getCredentialsOut{identityID: identityID{string(i.ID)}}
-	out.Credentials.AccessKeyID, out.Credentials.SecretKey, out.Credentials.SessionToken = c.AccessKeyID, c.SecretKey, c.SessionToken
-	out.Credentials.Expiration = awswire.Timestamp(until.UnixMilli())
 	return out, nil
 }

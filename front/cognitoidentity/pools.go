@@ -30,15 +30,8 @@ type cognitoProvider struct {
 // read puts what the wire says of a pool into p. What it does not say reverts
 // to its default, as on AWS.
 func (in *poolShape) read(p *tributary.Pool) error {
-	const op = "read pool"
-	if in.AllowUnauthenticatedIdentities == nil {
-		return tributary.Errorf(tributary.Invalid, op, "1 validation error detected: Value null at 'allowUnauthenticatedIdentities' failed to satisfy constraint: Member must not be null")
-	}
-	if len(in.SupportedLoginProviders) > 10 {
-		return tributary.Errorf(tributary.Invalid, op, "SupportedLoginProviders has %d entries, the limit is 10", len(in.SupportedLoginProviders))
-	}
-	if len(in.DeveloperProviderName) > 128 {
-		return tributary.Errorf(tributary.Invalid, op, "DeveloperProviderName has more than 128 characters")
+	if err := checkTagCount(in.IdentityPoolTags); err != nil {
+		return err
 	}
 	p.Name = in.IdentityPoolName
 	p.AllowUnauthenticated, p.AllowClassicFlow = *in.AllowUnauthenticatedIdentities, in.AllowClassicFlow
@@ -76,12 +69,15 @@ func (f *front) createPool(ctx context.Context, p principal, in *poolShape) (*po
 	return showPool(&pool), nil
 }
 
-type poolID struct {
+// poolRef is how a request names a pool.
+type poolRef struct {
 	IdentityPoolID string `json:"IdentityPoolId"`
 }
 
-func (f *front) describePool(ctx context.Context, p principal, in *poolID) (*poolShape, error) {
-	pool, err := f.service.Pool(ctx, p, tributary.PoolID(in.IdentityPoolID))
+func (r *poolRef) id() tributary.PoolID { return tributary.PoolID(r.IdentityPoolID) }
+
+func (f *front) describePool(ctx context.Context, p principal, in *poolRef) (*poolShape, error) {
+	pool, err := f.service.Pool(ctx, p, in.id())
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +94,8 @@ func (f *front) updatePool(ctx context.Context, p principal, in *poolShape) (*po
 
 type empty struct{}
 
-func (f *front) deletePool(ctx context.Context, p principal, in *poolID) (*empty, error) {
-	if err := f.service.DeletePool(ctx, p, tributary.PoolID(in.IdentityPoolID)); err != nil {
+func (f *front) deletePool(ctx context.Context, p principal, in *poolRef) (*empty, error) {
+	if err := f.service.DeletePool(ctx, p, in.id()); err != nil {
 		return nil, err
 	}
 	return &empty{}, nil
@@ -120,18 +116,7 @@ type listPoolsOut struct {
 	NextToken     *string `json:",omitzero"`
 }
 
-// checkMaxResults refuses what the service model does not allow.
-func checkMaxResults(n int) error {
-	if n < 1 || n > 60 {
-		return tributary.Errorf(tributary.Invalid, "read maxResults", "1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and 60", n)
-	}
-	return nil
-}
-
 func (f *front) listPools(ctx context.Context, p principal, in *listPoolsIn) (*listPoolsOut, error) {
-	if err := checkMaxResults(in.MaxResults); err != nil {
-		return nil, err
-	}
 	pools, next, err := f.service.Pools(ctx, p, in.NextToken, in.MaxResults)
 	if err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func newKit(t *testing.T) *kit {
 		_, err = k.service.CreateIdentity(t.Context(), me, tributary.Identity{ID: id, Pool: pool})
 		k.ok(err)
 	}
-	k.guest, _, err = a.Issue(tributary.Identity{ID: ann, Pool: pool})
+	k.guest, _, err = a.Issue(tributary.Grant{Identity: tributary.Identity{ID: ann, Pool: pool}})
 	k.ok(err)
 	return k
 }
