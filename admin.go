@@ -249,31 +249,31 @@ func (s *Service) putIdentity(ctx context.Context, i Identity) (Identity, error)
 	return i, nil
 }
 
-// Guest gives an identity to whoever knows its id, which is all that a guest
-// has.
+// guest gives an identity and its pool to whoever knows the identity's id, which
+// is all that a guest has.
 //
 // Errors: NotFound; Denied if it is linked to a login, disabled, or its pool
 // has no guests any more.
-func (s *Service) Guest(ctx context.Context, id IdentityID) (Identity, error) {
+func (s *Service) guest(ctx context.Context, id IdentityID) (Identity, Pool, error) {
 	const op = "get credentials"
 	if err := CheckIdentityID(id); err != nil {
-		return Identity{}, err
+		return Identity{}, Pool{}, err
 	}
 	i, err := s.Store.Identity(ctx, id)
 	if err != nil {
-		return Identity{}, err
+		return Identity{}, Pool{}, err
 	}
 	pool, err := s.livePool(ctx, op, i.Pool)
 	if err != nil {
-		return Identity{}, err
+		return Identity{}, Pool{}, err
 	}
 	if !pool.AllowUnauthenticated {
-		return Identity{}, Errorf(Denied, op, "Unauthenticated access is not supported for this identity pool.")
+		return Identity{}, Pool{}, Errorf(Denied, op, "Unauthenticated access is not supported for this identity pool.")
 	}
 	if len(i.Logins) > 0 || i.Disabled {
-		return Identity{}, Errorf(Denied, op, "Access to Identity '%s' is forbidden.", id)
+		return Identity{}, Pool{}, Errorf(Denied, op, "Access to Identity '%s' is forbidden.", id)
 	}
-	return i, nil
+	return i, pool, nil
 }
 
 // Identity reads an identity for a developer. NotFound if it is being deleted.

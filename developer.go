@@ -14,11 +14,7 @@ import (
 // classic flow.
 func (s *Service) Token(ctx context.Context, in SignIn) (Identity, string, error) {
 	const op = "get open id token"
-	g, err := s.SignIn(ctx, in)
-	if err != nil {
-		return Identity{}, "", err
-	}
-	pool, err := s.livePool(ctx, op, g.Identity.Pool)
+	g, pool, err := s.signIn(ctx, in) // which role it is for, STS is told
 	if err != nil {
 		return Identity{}, "", err
 	}

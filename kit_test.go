@@ -107,6 +107,12 @@ func newKit(t testing.TB) *kit {
 	return &kit{t: t, Service: s, ctx: t.Context(), clock: c}
 }
 
+// Guest signs a guest in.
+func (k *kit) Guest(ctx context.Context, id tributary.IdentityID) (tributary.Identity, error) {
+	g, err := k.SignIn(ctx, tributary.SignIn{Identity: id})
+	return g.Identity, err
+}
+
 // in is the kit in a subtest.
 func (k *kit) in(t testing.TB) *kit {
 	return &kit{t: t, Service: k.Service, ctx: t.Context(), clock: k.clock}

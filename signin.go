@@ -53,44 +53,38 @@ func (s *Service) GetID(ctx context.Context, in SignIn) (Identity, error) {
 // Errors: as of [Service.GetID]; NotFound if the identity is; Denied if the
 // logins are not the identity's.
 func (s *Service) SignIn(ctx context.Context, in SignIn) (Grant, error) {
-	const op = "sign in"
-	if len(in.Logins) == 0 {
-		return s.signInGuest(ctx, in)
-	}
-	if err := CheckIdentityID(in.Identity); err != nil {
-		return Grant{}, err
-	}
-	i, err := s.Store.Identity(ctx, in.Identity)
+	g, pool, err := s.signIn(ctx, in)
 	if err != nil {
 		return Grant{}, err
 	}
-	pool, err := s.livePool(ctx, op, i.Pool)
-	if err != nil {
-		return Grant{}, err
-	}
-	proven, err := s.prove(ctx, &pool, in.Logins)
-	if err != nil {
-		return Grant{}, err
-	}
-	if i, err = s.link(ctx, &pool, in.Identity, proven); err != nil {
-		return Grant{}, err
-	}
-	g := Grant{Identity: i, Logins: proven.logins, Tags: pool.tagsOf(proven)}
-	g.Role, err = pool.Role(proven.logins, in.CustomRole)
+	g.Role, err = pool.Role(g.Logins, in.CustomRole)
 	return g, err
 }
 
-func (s *Service) signInGuest(ctx context.Context, in SignIn) (Grant, error) {
-	i, err := s.Guest(ctx, in.Identity)
-	if err != nil {
-		return Grant{}, err
+// signIn is SignIn without a role. It gives the identity's pool too.
+func (s *Service) signIn(ctx context.Context, in SignIn) (Grant, Pool, error) {
+	const op = "sign in"
+	if len(in.Logins) == 0 {
+		i, pool, err := s.guest(ctx, in.Identity)
+		return Grant{Identity: i}, pool, err
 	}
-	pool, err := s.Store.Pool(ctx, i.Pool)
-	if err != nil {
-		return Grant{}, err
+	if err := CheckIdentityID(in.Identity); err != nil {
+		return Grant{}, Pool{}, err
 	}
-	role, err := pool.Role(nil, in.CustomRole)
-	return Grant{Identity: i, Role: role}, err
+	i, err := s.Store.Identity(ctx, in.Identity)
+	if err != nil {
+		return Grant{}, Pool{}, err
+	}
+	pool, err := s.livePool(ctx, op, i.Pool)
+	if err != nil {
+		return Grant{}, Pool{}, err
+	}
+	proven, err := s.prove(ctx, &pool, in.Logins)
+	if err != nil {
+		return Grant{}, Pool{}, err
+	}
+	i, err = s.link(ctx, &pool, in.Identity, proven)
+	return Grant{Identity: i, Logins: proven.logins, Tags: pool.tagsOf(proven)}, pool, err
 }
 
 // proof is what a sign-in proves.

@@ -157,7 +157,9 @@ type sealed struct {
 	AccessKey, Secret string
 	Pool              tributary.PoolID
 	Identity          tributary.IdentityID
-	Until             int64 // Unix seconds
+	Until             int64             // Unix seconds
+	Role              string            `json:",omitzero"`
+	Tags              map[string]string `json:",omitempty"`
 }
 
 const credentialsContext = "identity credentials"
@@ -167,7 +169,7 @@ const credentialsContext = "identity credentials"
 func (a *Auth) Issue(g tributary.Grant) (awswire.Credentials, time.Time, error) {
 	until := a.now().Add(credentialsLife).Truncate(time.Second)
 	c := awswire.Credentials{AccessKeyID: "ASIA" + randomID(), SecretKey: randomSecret()}
-	plain, err := json.Marshal(sealed{AccessKey: c.AccessKeyID, Secret: c.SecretKey, Pool: g.Identity.Pool, Identity: g.Identity.ID, Until: until.Unix()})
+	plain, err := json.Marshal(sealed{AccessKey: c.AccessKeyID, Secret: c.SecretKey, Pool: g.Identity.Pool, Identity: g.Identity.ID, Until: until.Unix(), Role: g.Role, Tags: g.Tags})
 	if err != nil {
 		return c, until, &tributary.Error{Kind: tributary.Internal, Op: "issue credentials", Err: err}
 	}
@@ -187,5 +189,9 @@ func (a *Auth) openCredentials(id, token string) (string, tributary.Principal, e
 	if a.now().Unix() >= s.Until {
 		return "", tributary.Principal{}, &awswire.Fault{Code: "ExpiredTokenException", Status: http.StatusForbidden, Message: "The security token included in the request is expired"}
 	}
-	return s.Secret, tributary.Principal{AccessKey: id, Pool: s.Pool, Identity: s.Identity}, nil
+	p := tributary.Principal{AccessKey: id, Pool: s.Pool, Identity: s.Identity}
+	if s.Role != "" || len(s.Tags) > 0 {
+		p.Session = &tributary.Session{Role: s.Role, Tags: s.Tags}
+	}
+	return s.Secret, p, nil
 }

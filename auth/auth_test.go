@@ -123,6 +123,17 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// TestSession: role and tags of a sign-in come back with the credentials.
+func TestSession(t *testing.T) {
+	k := newKit(t)
+	c, _, err := k.auth.Issue(tributary.Grant{Identity: tributary.Identity{ID: "us-east-1:1", Pool: "us-east-1:2"}, Role: "arn:role", Tags: map[string]string{"team": "red"}})
+	k.ok(err)
+	p, code := k.who(k.auth, c)
+	if code != "" || p.Session == nil || p.Session.Role != "arn:role" || p.Session.Tags["team"] != "red" {
+		t.Errorf("%+v, %s", p.Session, code)
+	}
+}
+
 // TestOutage keeps a store that is down, and a key that cannot be opened, from
 // looking like a wrong key.
 func TestOutage(t *testing.T) {
