@@ -305,3 +305,26 @@ func TestJob(t *testing.T) {
 		}
 	}
 }
+
+// TestPumpAlone: a sink that moves with a job takes all leases along, also those
+// that a node which lives could not give back when it lost the job.
+func TestPumpAlone(t *testing.T) {
+	w, r := newWorld(t), newRecorder()
+	w.write(8, 2)
+	before, after := &stream.Node{Name: "before", Leases: w.store}, &stream.Node{Name: "after", Leases: w.store}
+	startNode(t, before)
+	startNode(t, after)
+	shards, err := w.store.Shards(t.Context())
+	w.check(err)
+	for _, s := range shards {
+		_, err := w.store.SwapLease(t.Context(), tributary.Lease{Group: "test", Shard: s, Owner: before.Name, Epoch: 1})
+		w.check(err)
+	}
+	p := w.pump(r)
+	p.Group, p.Node, p.Alone = "test", after, true
+	start(t, p)
+	r.await(t, 16)
+	if !before.Sure() {
+		t.Error("the node that had the leases is not alive: this shows nothing")
+	}
+}

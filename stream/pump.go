@@ -30,7 +30,9 @@ type Pump struct {
 	Source Source
 	Leases tributary.Leases
 	Sink   tributary.Sink
-	// Alone: no other node has this sink, so all leases belong here.
+	// Alone: no other node has this sink, so all leases belong here, whoever has
+	// them. A node that had the sink before, and lives, may have been unable to
+	// give them back.
 	Alone bool
 	// A batch is closed at MaxBytes (0: 4 MiB), or Linger (0: 200 ms) after its
 	// first entry was seen.
@@ -72,6 +74,9 @@ func (p *Pump) Run(ctx context.Context) error {
 	}
 }
 
+// free tells whether a lease may be taken.
+func (p *Pump) free(l *tributary.Lease) bool { return p.Alone || p.Node.Free(l) }
+
 // crew is a pump's workers.
 type crew struct {
 	*Pump
@@ -100,7 +105,7 @@ func (c *crew) assign() (left []tributary.Lease, err error) {
 	}
 	free := make(map[tributary.Shard]bool, len(leases))
 	for i := range leases {
-		free[leases[i].Shard] = c.Node.Free(&leases[i])
+		free[leases[i].Shard] = c.free(&leases[i])
 	}
 	share := len(shards)
 	if !c.Alone {

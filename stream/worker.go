@@ -107,7 +107,7 @@ func (w *worker) take(ctx context.Context) (bool, error) {
 			l = have
 		}
 	}
-	if !w.Node.Free(&l) {
+	if !w.free(&l) {
 		return false, nil
 	}
 	if !w.Node.Sure() {
