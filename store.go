@@ -159,6 +159,9 @@ type AccessKey struct {
 	Sealed   []byte
 	Created  Millis
 	Disabled bool
+	Name     string // whose it is, a person's or a program's; "" if nobody said
+	Policy   string // IAM policy document; "": everything is allowed
+	Until    Millis // it is good before; 0: for ever
 }
 
 // AccessKeys keeps the developers' access keys.
@@ -169,6 +172,8 @@ type AccessKeys interface {
 	AccessKeys(ctx context.Context) ([]AccessKey, error)
 	// PutAccessKey writes a key. Stale.
 	PutAccessKey(ctx context.Context, k AccessKey) error
+	// DeleteAccessKey forgets a key. NotFound.
+	DeleteAccessKey(ctx context.Context, id string) error
 }
 
 // Usages keeps the figures of whole pools, which are never computed by

@@ -39,11 +39,13 @@ type Auth struct {
 type knownKey struct {
 	secret   string
 	disabled bool
+	until    tributary.Millis // 0: for ever
+	policy   *tributary.Policy
 	read     time.Time
 }
 
-// knownFor is how long a key is not read again: a disabled key may be used for
-// so long.
+// knownFor is how long a key is not read again: a key that was disabled, or got
+// another policy, may be used as before for so long.
 const knownFor = time.Second
 
 // mostKnown bounds the remembered keys.
@@ -77,10 +79,10 @@ func (a *Auth) lookup(ctx context.Context, id, token string) (string, tributary.
 	if err != nil {
 		return "", tributary.Principal{}, err
 	}
-	if key.disabled {
+	if key.disabled || key.until != 0 && tributary.MillisOf(a.now()) >= key.until {
 		return "", tributary.Principal{}, awswire.UnknownKey()
 	}
-	return key.secret, tributary.Principal{Account: a.Account, AccessKey: id}, nil
+	return key.secret, tributary.Principal{Account: a.Account, AccessKey: id, Policy: key.policy}, nil
 }
 
 func (a *Auth) developerKey(ctx context.Context, id string) (knownKey, error) {
@@ -97,11 +99,10 @@ func (a *Auth) developerKey(ctx context.Context, id string) (knownKey, error) {
 	} else if err != nil {
 		return knownKey{}, err // an outage must not look like a wrong key
 	}
-	secret, err := a.Sealer.Open(keyContext(id), string(stored.Sealed))
-	if err != nil {
+	if key, err = a.open(&stored); err != nil {
 		return knownKey{}, &tributary.Error{Kind: tributary.Internal, Op: "open access key", Err: err}
 	}
-	key = knownKey{secret: string(secret), disabled: stored.Disabled, read: now}
+	key.read = now
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.known == nil || len(a.known) >= mostKnown {
@@ -109,6 +110,20 @@ func (a *Auth) developerKey(ctx context.Context, id string) (knownKey, error) {
 	}
 	a.known[id] = key
 	return key, nil
+}
+
+// open reads a stored key. A policy that cannot be read must not become none:
+// without one, everything is allowed.
+func (a *Auth) open(k *tributary.AccessKey) (knownKey, error) {
+	secret, err := a.Sealer.Open(keyContext(k.ID), string(k.Sealed))
+	if err != nil {
+		return knownKey{}, err
+	}
+	out := knownKey{secret: string(secret), disabled: k.Disabled, until: k.Until}
+	if k.Policy != "" {
+		out.policy, err = tributary.ParsePolicy(k.Policy)
+	}
+	return out, err
 }
 
 func keyContext(id string) string { return "access key\x00" + id }
@@ -138,9 +153,14 @@ func (a *Auth) Check(k tributary.AccessKey) error {
 //
 // Errors: Stale if there is one with its id.
 func (a *Auth) PutAccessKey(ctx context.Context, c awswire.Credentials) error {
-	return a.Keys.PutAccessKey(ctx, tributary.AccessKey{
+	return a.Keys.PutAccessKey(ctx, a.seal(c))
+}
+
+// seal makes of a key what is stored of it.
+func (a *Auth) seal(c awswire.Credentials) tributary.AccessKey {
+	return tributary.AccessKey{
 		ID: c.AccessKeyID, Sealed: []byte(a.Sealer.SealForGood(keyContext(c.AccessKeyID), []byte(c.SecretKey))), Created: tributary.MillisOf(a.now()),
-	})
+	}
 }
 
 func random(n int) []byte {

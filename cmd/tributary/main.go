@@ -36,7 +36,7 @@ type commands struct {
 	Backup       backupCmd       `cmd:"" help:"Write a backup of the store to a file, while the server serves."`
 	Restore      restoreCmd      `cmd:"" help:"Make a data folder of a backup."`
 	Check        checkCmd        `cmd:"" help:"Check a backup, or the store of a stopped server, for damage."`
-	AccessKey    accessKeyCmd    `cmd:"" help:"Create a developer's access key, where no other is known."`
+	AccessKey    accessKeyCmd    `cmd:"" help:"Create, list, rotate, limit, disable and delete developers' access keys."`
 	Migrate      migrateCmd      `cmd:"" help:"Bring a database's schema to this version, or show how."`
 	MigrateStore migrateStoreCmd `cmd:"" help:"Move a running server's store to a database, or back."`
 	Bench        benchCmd        `cmd:"" help:"Measure the server's speed."`

@@ -323,8 +323,8 @@ func (s *server) checkKeys(ctx context.Context) error {
 	if err != nil || slices.ContainsFunc(keys, func(k tributary.AccessKey) bool { return s.auth.Check(k) == nil }) {
 		return err
 	}
-	return errors.New(`the master key opens none of the store's access keys: every node and every start needs the one that the store began with.
-If it is lost for good, make a key with "tributary access-key create"`)
+	return fmt.Errorf(`the master key opens none of the store's access keys: every node and every start needs the one that the store began with.
+If it is lost for good, make a key with "tributary access-key create --new-master-key --data %s"`, s.cfg.Data)
 }
 
 // openSealing takes over the keys that all nodes seal tokens under.
@@ -351,7 +351,7 @@ func (s *server) buildFronts(context.Context) error {
 		identity: s.cfg.openToPages(cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Admit: limits.Admit, Issue: s.auth.Issue, Log: s.log, Observe: observe})),
 		kinesis: s.cfg.openToPages(kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Begin: begin, Link: links.Link,
 			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe})),
-		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Audit: s.audit.Read, Query: s.query, Backup: s.backup, Move: s.startMove, Moved: s.moving.state, Log: s.log, Observe: observe}), s.warehouseNode),
+		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Begin: begin, AccessKeys: &auth.Developers{Auth: s.auth}, Audit: s.audit.Read, Query: s.query, Backup: s.backup, Move: s.startMove, Moved: s.moving.state, Log: s.log, Observe: observe}), s.warehouseNode),
 		openID:  s.cfg.openToPages(s.tokens),
 		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},
 		ops:     s.ops,

@@ -36,8 +36,8 @@ Only if no node and no backup has it: make another one with "openssl rand -hex %
 		}
 		if keys > 0 {
 			return nil, fmt.Errorf(`the master key %s is missing, and the store holds access keys that only it opens (%d of them): restore the file from a backup.
-If it is lost for good, make another one with "openssl rand -hex %d > %s", and an access key with "tributary access-key create"`,
-				path, keys, tributary.MasterKeyLength, path)
+If it is lost for good, make another one with "openssl rand -hex %d > %s", and an access key with "tributary access-key create --data %s"`,
+				path, keys, tributary.MasterKeyLength, path, data)
 		}
 		key := make([]byte, tributary.MasterKeyLength)
 		_, _ = rand.Read(key) // never fails
@@ -181,7 +181,7 @@ func (s *server) greet(w io.Writer) {
 	say("")
 }
 
-// keyFlags are how access-key create finds this node's database and master key.
+// keyFlags are how access-key finds this node's database and master key.
 // The database is named without its password.
 func (s *server) keyFlags() string {
 	flags := "--store " + databaseForm + " --data " + s.cfg.Data

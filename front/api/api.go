@@ -37,6 +37,8 @@ type Config struct {
 	// not moved.
 	Move  func(to string) (*Move, error)
 	Moved func() *Move
+	// AccessKeys manages the developers' access keys.
+	AccessKeys AccessKeys
 	// Audit reads the audit log from a time on, or after a place in it.
 	Audit   func(ctx context.Context, at time.Time, after string, limit int) ([]audit.Entry, string, error)
 	Log     *slog.Logger
@@ -69,7 +71,7 @@ func New(c Config) http.Handler {
 }
 
 func (f *front) operations() []op {
-	return []op{
+	return append(f.accessKeyOperations(), []op{
 		{Name: "CreatePool", Method: "POST", Path: Prefix + "pools", Handle: awswire.StrictHandler(f.createPool)},
 		{Name: "DescribePool", Method: "GET", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.describePool)},
 		{Name: "SetPool", Method: "POST", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.setPool)},
@@ -79,7 +81,7 @@ func (f *front) operations() []op {
 		{Name: "ListAudit", Method: "GET", Path: Prefix + "audit", Handle: awswire.StrictHandler(f.listAudit)},
 		{Name: "Query", Method: "POST", Path: QueryPath, Handle: awswire.StrictHandler(f.query)},
 		{Name: "Backup", Method: "POST", Path: BackupPath, Handle: awswire.StrictHandler(f.backup)},
-	}
+	}...)
 }
 
 // faults is what each Kind is called on this wire.

@@ -34,7 +34,8 @@ type kit struct {
 	*testing.T
 	server           *httptest.Server
 	developer, guest awswire.Credentials
-	asked            string // of the warehouse
+	asked            string   // of the warehouse
+	done             []string // the calls, each with its resource
 }
 
 func newKit(t *testing.T) *kit {
@@ -45,13 +46,19 @@ func newKit(t *testing.T) *kit {
 	k.ok(err)
 	a := &auth.Auth{Keys: store, Sealer: sealer, Account: account}
 	service := &tributary.Service{Store: store, Sealer: sealer, Account: account, Region: "us-east-1"}
-	k.server = httptest.NewServer(api.New(api.Config{Service: service, Authenticate: a.Authenticate, Query: k.query, Backup: k.backup}))
+	k.server = httptest.NewServer(api.New(api.Config{Service: service, Authenticate: a.Authenticate, Query: k.query, Backup: k.backup, AccessKeys: &auth.Developers{Auth: a}, Begin: k.begin}))
 	t.Cleanup(k.server.Close)
 	k.developer, err = a.NewAccessKey(t.Context())
 	k.ok(err)
 	k.guest, _, err = a.Issue(tributary.Grant{Identity: tributary.Identity{ID: ann, Pool: pool}})
 	k.ok(err)
 	return k
+}
+
+// begin names calls as the server does.
+func (k *kit) begin(p tributary.Principal, _ *http.Request, service, operation, _ string) (tributary.Principal, func(*awswire.Fault)) {
+	p.Call = &tributary.Call{Action: service + ":" + operation}
+	return p, func(*awswire.Fault) { k.done = append(k.done, p.Call.Action+" "+p.Call.Resource) }
 }
 
 // backup answers as the store does.

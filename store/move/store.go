@@ -378,6 +378,11 @@ func (s *Store) PutAccessKey(ctx context.Context, k tributary.AccessKey) error {
 	return s.write(func(e Engine) error { return e.PutAccessKey(ctx, k) })
 }
 
+// DeleteAccessKey implements tributary.AccessKeys.
+func (s *Store) DeleteAccessKey(ctx context.Context, id string) error {
+	return s.write(func(e Engine) error { return e.DeleteAccessKey(ctx, id) })
+}
+
 // SealingKeys implements tributary.SealingKeys.
 func (s *Store) SealingKeys(ctx context.Context) ([]tributary.SealingKey, error) {
 	return s.Engine().SealingKeys(ctx)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,10 +93,11 @@ type world struct {
 	mu      sync.Mutex
 	refused []time.Time // when writes were
 	lease   tributary.Lease
+	keys    map[string]tributary.AccessKey // acknowledged
 }
 
 func newWorld(t testing.TB, s tributary.Store) *world {
-	w := &world{TB: t}
+	w := &world{TB: t, keys: map[string]tributary.AccessKey{}}
 	w.s = w.books.Watch(s)
 	return w
 }
@@ -218,6 +220,7 @@ func (w *world) begin() {
 	}
 	w.do(w.comeAndGo)
 	w.do(w.streams)
+	w.do(w.accessKeys)
 	w.do(func(_ *rand.Rand, n int) {
 		next := w.lease.Take(fmt.Sprint("owner-", n))
 		next.Group, next.Shard, next.Checkpoint = "pump", tributary.Shard{Stream: tributary.DefaultStream}, tributary.PositionOf(next.Shard, uint64(n))
@@ -280,6 +283,23 @@ func (w *world) streams(_ *rand.Rand, n int) {
 	w.ok("delete stream", w.s.DeleteStream(ctx, name))
 }
 
+// accessKeys makes a key, or deletes it if it is there.
+func (w *world) accessKeys(_ *rand.Rand, n int) {
+	ctx := context.WithoutCancel(w.Context())
+	id := fmt.Sprint("world-", n%5)
+	if _, there := w.keys[id]; there {
+		if w.ok("delete access key", w.s.DeleteAccessKey(ctx, id)) {
+			delete(w.keys, id)
+		}
+		return
+	}
+	k := tributary.AccessKey{ID: id, Name: fmt.Sprint("the ", n, "th"), Sealed: []byte("s")}
+	if w.ok("put access key", w.s.PutAccessKey(ctx, k)) {
+		k.Revision++
+		w.keys[id] = k
+	}
+}
+
 // follow reads the default log as a consumer does: nothing is skipped, nothing
 // comes twice, and no read fails.
 func (w *world) follow(ctx context.Context) {
@@ -333,6 +353,17 @@ func (w *world) settled(s tributary.Store) {
 	w.check(err)
 	if w.lease.Revision > 0 && (len(leases) != 1 || leases[0] != w.lease) {
 		w.Errorf("the lease is %+v, acknowledged was %+v", leases, w.lease)
+	}
+	keys := map[string]tributary.AccessKey{}
+	all, err := s.AccessKeys(ctx)
+	w.check(err)
+	for _, k := range all {
+		if strings.HasPrefix(k.ID, "world-") { // others are of a program
+			keys[k.ID] = k
+		}
+	}
+	if !reflect.DeepEqual(keys, w.keys) {
+		w.Errorf("the access keys are %+v, acknowledged were %+v", keys, w.keys)
 	}
 }
 

@@ -343,7 +343,7 @@ func (c *checker) checkAccessKeys() error {
 		if k.ID != string(key[1:]) || len(k.Sealed) == 0 {
 			return fmt.Errorf("it holds access key %q, sealed in %d bytes", k.ID, len(k.Sealed))
 		}
-		return nil
+		return tributary.CheckAccessKey(&k)
 	})
 }
 

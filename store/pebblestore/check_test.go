@@ -217,6 +217,7 @@ func TestCheckFinds(t *testing.T) {
 		"LeaseCheckpoint": {change("ew", member("Checkpoint", string(tributary.PositionOf(defaultLog, 1000)))), "its checkpoint is"},
 		"AccessKey":       {change("k", cut), "unexpected end of JSON"},
 		"AccessKeyID":     {change("k", member("ID", "BK")), `it holds access key "BK"`},
+		"AccessKeyPolicy": {change("k", member("Policy", "{}")), "it has no Statement"},
 		"SealingKey":      {put("g\x00\x00\x00\x01", "{"), "unexpected end of JSON"},
 		"SealingKeyID":    {put("g\x00\x00\x00\x01", `{"ID":2,"Sealed":"eA=="}`), "it holds sealing key 2"},
 		"Restored":        {put("z"+be64(7), "x"), "invalid character"},

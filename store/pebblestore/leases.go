@@ -124,6 +124,33 @@ func (s *Store) PutAccessKey(_ context.Context, k tributary.AccessKey) error {
 	})
 }
 
+// DeleteAccessKey forgets an access key.
+func (s *Store) DeleteAccessKey(_ context.Context, id string) error {
+	return s.deleteValue("delete access key", "The access key does not exist", accessKeyKey(id))
+}
+
+// deleteValue deletes the value that there must be.
+func (s *Store) deleteValue(op, missing string, key []byte) error {
+	if err := s.alive(); err != nil {
+		return err
+	}
+	s.records.Lock()
+	defer s.records.Unlock()
+	value, err := s.get(key)
+	if err != nil {
+		return internal(op, err)
+	}
+	if value == "" {
+		return tributary.Errorf(tributary.NotFound, op, "%s", missing)
+	}
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.Delete(key, nil); err != nil {
+		return internal(op, err)
+	}
+	return s.write(b)
+}
+
 func sealingKey(id uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{tableSealing}, id)
 }
@@ -147,23 +174,5 @@ func (s *Store) PutSealingKey(_ context.Context, k tributary.SealingKey) error {
 
 // DeleteSealingKey forgets a sealing key.
 func (s *Store) DeleteSealingKey(_ context.Context, id uint32) error {
-	const op = "delete sealing key"
-	if err := s.alive(); err != nil {
-		return err
-	}
-	s.records.Lock()
-	defer s.records.Unlock()
-	value, err := s.get(sealingKey(id))
-	if err != nil {
-		return internal(op, err)
-	}
-	if value == "" {
-		return tributary.Errorf(tributary.NotFound, op, "The sealing key does not exist")
-	}
-	b := s.db.NewBatch()
-	defer b.Close()
-	if err := b.Delete(sealingKey(id), nil); err != nil {
-		return internal(op, err)
-	}
-	return s.write(b)
+	return s.deleteValue("delete sealing key", "The sealing key does not exist", sealingKey(id))
 }

@@ -76,6 +76,22 @@ func (s *Store) PutAccessKey(ctx context.Context, k tributary.AccessKey) error {
 		next.Revision, []byte(k.ID))
 }
 
+// DeleteAccessKey forgets an access key.
+func (s *Store) DeleteAccessKey(ctx context.Context, id string) error {
+	return s.deleteRow(ctx, "delete access key", "The access key does not exist", `DELETE FROM access_keys WHERE key_id = $1`, []byte(id))
+}
+
+// deleteRow deletes the row that there must be.
+func (s *Store) deleteRow(ctx context.Context, op, missing, statement string, name any) error {
+	return s.tx(ctx, op, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, statement, name)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = tributary.Errorf(tributary.NotFound, op, "%s", missing)
+		}
+		return err
+	})
+}
+
 // SealingKeys lists the sealing keys.
 func (s *Store) SealingKeys(ctx context.Context) ([]tributary.SealingKey, error) {
 	return listJSON[tributary.SealingKey](ctx, s, "list sealing keys", `SELECT body FROM sealing_keys`)
@@ -93,12 +109,5 @@ func (s *Store) PutSealingKey(ctx context.Context, k tributary.SealingKey) error
 
 // DeleteSealingKey forgets a sealing key.
 func (s *Store) DeleteSealingKey(ctx context.Context, id uint32) error {
-	const op = "delete sealing key"
-	return s.tx(ctx, op, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM sealing_keys WHERE key_id = $1`, int64(id))
-		if err == nil && tag.RowsAffected() == 0 {
-			err = tributary.Errorf(tributary.NotFound, op, "The sealing key does not exist")
-		}
-		return err
-	})
+	return s.deleteRow(ctx, "delete sealing key", "The sealing key does not exist", `DELETE FROM sealing_keys WHERE key_id = $1`, int64(id))
 }

@@ -99,6 +99,11 @@ func (f *Faulty) PutAccessKey(ctx context.Context, a tributary.AccessKey) error 
 	return f.try("PutAccessKey", func() error { return f.Store.PutAccessKey(ctx, a) })
 }
 
+// DeleteAccessKey implements [tributary.AccessKeys].
+func (f *Faulty) DeleteAccessKey(ctx context.Context, id string) error {
+	return f.try("DeleteAccessKey", func() error { return f.Store.DeleteAccessKey(ctx, id) })
+}
+
 // PutSealingKey implements [tributary.SealingKeys].
 func (f *Faulty) PutSealingKey(ctx context.Context, k tributary.SealingKey) error {
 	return f.try("PutSealingKey", func() error { return f.Store.PutSealingKey(ctx, k) })

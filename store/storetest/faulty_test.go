@@ -93,6 +93,7 @@ func prepare(t *testing.T, s tributary.Store) {
 	must(t, sync(t.Context(), s, "first"))
 	_, err := s.PutStream(t.Context(), tributary.Stream{Name: "gone", Shards: tributary.EvenShards(1)})
 	must(t, err)
+	must(t, s.PutAccessKey(t.Context(), tributary.AccessKey{ID: "gone"}))
 }
 
 // sync commits a change of one record.
@@ -151,6 +152,7 @@ func writes() []write {
 		{"PutAccessKey", func(ctx context.Context, s tributary.Store) error {
 			return s.PutAccessKey(ctx, tributary.AccessKey{ID: "AKIA"})
 		}},
+		{"DeleteAccessKey", func(ctx context.Context, s tributary.Store) error { return s.DeleteAccessKey(ctx, "gone") }},
 		{"CountSessions", func(ctx context.Context, s tributary.Store) error {
 			return s.CountSessions(ctx, map[tributary.PoolID]int64{pool: 1})
 		}},

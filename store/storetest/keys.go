@@ -14,23 +14,28 @@ func keyCases() []testCase {
 		{"Fields", keyFields},
 		{"Stale", keyStale},
 		{"List", keyList},
+		{"Delete", keyDelete},
 		{"NothingShared", keyNothingShared},
 		{"Sealing", sealingKeys},
 	}
 }
 
-const developerKey = "AKIAIOSFODNN7EXAMPLE"
+const (
+	developerKey = "AKIAIOSFODNN7EXAMPLE"
+	keyPolicy    = `{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}`
+)
 
 func keyFields(k *kit) {
 	ctx := k.Context()
 	_, err := k.s.AccessKey(ctx, developerKey)
 	k.kind(err, tributary.NotFound)
-	want := tributary.AccessKey{ID: developerKey, Sealed: []byte("\x00\xffsealed"), Created: epoch, Disabled: true}
+	want := tributary.AccessKey{ID: developerKey, Sealed: []byte("\x00\xffsealed"), Created: epoch, Disabled: true,
+		Name: "Ωmega \"<&>'", Policy: keyPolicy, Until: epoch + 1}
 	k.ok(k.s.PutAccessKey(ctx, want))
 	want.Revision = 1
 	a := got(k.s.AccessKey(ctx, developerKey))(k)
 	k.same("access key", accessKeyText(&a), accessKeyText(&want))
-	want.Sealed, want.Created, want.Disabled = nil, epoch, false
+	want.Sealed, want.Created, want.Disabled, want.Name, want.Policy, want.Until = nil, epoch, false, "", "", 0
 	k.ok(k.s.PutAccessKey(ctx, want))
 	want.Revision = 2
 	a = got(k.s.AccessKey(ctx, developerKey))(k)
@@ -70,6 +75,28 @@ func keyList(k *kit) {
 	slices.SortFunc(list, byID)
 	slices.SortFunc(want, byID)
 	k.same("access keys", texts(list, accessKeyText), texts(want, accessKeyText))
+}
+
+// keyDelete: a key that is gone can be made again, and leaves others alone.
+func keyDelete(k *kit) {
+	ctx := k.Context()
+	k.kind(k.s.DeleteAccessKey(ctx, developerKey), tributary.NotFound)
+	k.ok(k.s.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey, Sealed: []byte("1")}))
+	k.ok(k.s.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey, Sealed: []byte("2"), Revision: 1}))
+	k.ok(k.s.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey + "S", Sealed: []byte("other")}))
+	k.kind(k.s.DeleteAccessKey(ctx, "akiaiosfodnn7example"), tributary.NotFound)
+	k.ok(k.s.DeleteAccessKey(ctx, developerKey))
+	_, err := k.s.AccessKey(ctx, developerKey)
+	k.kind(err, tributary.NotFound)
+	if list := got(k.s.AccessKeys(ctx))(k); len(list) != 1 || list[0].ID != developerKey+"S" {
+		k.Fatalf("left are %s", texts(list, accessKeyText))
+	}
+	k.kind(k.s.DeleteAccessKey(ctx, developerKey), tributary.NotFound)
+	k.kind(k.s.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey, Revision: 2}), tributary.Stale)
+	k.ok(k.s.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey, Sealed: []byte("3")}))
+	if a := got(k.s.AccessKey(ctx, developerKey))(k); string(a.Sealed) != "3" || a.Revision != 1 {
+		k.Fatalf("made again the key is %s", accessKeyText(&a))
+	}
 }
 
 func keyNothingShared(k *kit) {

@@ -333,6 +333,17 @@ func (m *Model) PutAccessKey(_ context.Context, k tributary.AccessKey) error {
 	})
 }
 
+// DeleteAccessKey implements [tributary.AccessKeys].
+func (m *Model) DeleteAccessKey(_ context.Context, id string) error {
+	return m.write(func() error {
+		if _, ok := m.keys[id]; !ok {
+			return failed(tributary.NotFound, "access key")
+		}
+		delete(m.keys, id)
+		return nil
+	})
+}
+
 // SealingKeys implements [tributary.SealingKeys].
 func (m *Model) SealingKeys(context.Context) ([]tributary.SealingKey, error) {
 	return do(m, func() ([]tributary.SealingKey, error) {

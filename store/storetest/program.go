@@ -118,6 +118,7 @@ func (a *actor) moves() []move {
 		{1, "trim default", a.trimDefault},
 		{4, "lease", a.lease},
 		{2, "access key", a.accessKey},
+		{2, "delete access key", a.deleteAccessKey},
 		{2, "sessions", a.sessions},
 	}
 }

@@ -19,7 +19,7 @@ func TestProgramSameOnUnlikeStores(t *testing.T) {
 
 // TestProgramSees: a store that loses one write in three gives another history.
 func TestProgramSees(t *testing.T) {
-	for _, op := range []string{"PutPool", "PutIdentity", "Commit", "PutStream", "Append", "Trim", "SwapLease", "PutAccessKey"} {
+	for _, op := range []string{"PutPool", "PutIdentity", "Commit", "PutStream", "Append", "Trim", "SwapLease", "PutAccessKey", "DeleteAccessKey"} {
 		// The figures of pools will never be what the program thinks: waiting
 		// for them ends at once, and nothing else of a Model heeds the context.
 		ctx, cancel := context.WithCancel(t.Context())

@@ -427,10 +427,19 @@ func (a *actor) accessKey() string {
 	k, _ := a.s.AccessKey(a.ctx, id)
 	k.ID, k.Sealed, k.Disabled = id, []byte(fmt.Sprint(a.rnd.IntN(1000))), a.odds(3)
 	k.Created = epoch
+	k.Name, k.Policy, k.Until = fmt.Sprint("name ", a.rnd.IntN(3)), "", tributary.Millis(a.rnd.IntN(2))
+	if a.odds(3) {
+		k.Policy = keyPolicy
+	}
 	k.Revision, _ = a.late(k.Revision)
 	err := a.s.PutAccessKey(a.ctx, k)
 	now, nowErr := a.s.AccessKey(a.ctx, id)
 	return fmt.Sprintf("%s %s; %s", accessKeyText(&k), outcome(err, ""), outcome(nowErr, accessKeyText(&now)))
+}
+
+func (a *actor) deleteAccessKey() string {
+	id := fmt.Sprint("AKIA", a.rnd.IntN(3))
+	return fmt.Sprintf("%s %s", id, outcome(a.s.DeleteAccessKey(a.ctx, id), ""))
 }
 
 func (a *actor) sessions() string {

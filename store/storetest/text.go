@@ -128,5 +128,5 @@ func viewText(v *tributary.View) string {
 }
 
 func accessKeyText(a *tributary.AccessKey) string {
-	return fmt.Sprintf("%q r%d sealed %q created %d disabled %t", a.ID, a.Revision, a.Sealed, a.Created-epoch, a.Disabled)
+	return fmt.Sprintf("%q r%d sealed %q created %d disabled %t name %q policy %q until %d", a.ID, a.Revision, a.Sealed, a.Created-epoch, a.Disabled, a.Name, a.Policy, a.Until)
 }

@@ -259,6 +259,11 @@ func moveDifference(k *moveKit) {
 	var have []tributary.Item
 	for seed := range uint64(4) {
 		k.play(seed, k.o.Steps/4)
+		if seed%2 == 0 {
+			k.ok(k.source.PutAccessKey(ctx, tributary.AccessKey{ID: "now and then", Created: epoch, Sealed: []byte("s")}))
+		} else {
+			k.ok(k.source.DeleteAccessKey(ctx, "now and then"))
+		}
 		k.ok(k.source.PutSealingKey(ctx, tributary.SealingKey{ID: uint32(seed % 3), Revision: int64(seed / 3), Created: epoch, Sealed: []byte("s")}))
 		want := k.items(k.source, 1<<20)
 		for chunk := range slices.Chunk(difference(have, want), 50) {
@@ -434,6 +439,7 @@ func moveMoved(k *moveKit) {
 	key := k.world()
 	s := k.stream("s", 1)
 	k.sync(key, put("a", "1"))
+	k.ok(k.source.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey}))
 	late, snapshot := k.draft(key, put("b", "1")), k.view(key)
 	k.step(k.source, isOrdinary, isMoved)
 	_, put := k.source.PutStream(ctx, newStream("t", 1))
@@ -441,7 +447,7 @@ func moveMoved(k *moveKit) {
 	_, leased := k.source.SwapLease(ctx, tributary.Lease{Group: "g", Shard: tributary.Shard{Stream: s.ID}})
 	for n, err := range []error{
 		k.source.PutPool(ctx, tributary.Pool{ID: poolB}), k.source.PutIdentity(ctx, tributary.Identity{ID: bob, Pool: poolA}), put, appended, leased,
-		k.source.PutAccessKey(ctx, tributary.AccessKey{ID: "a"}), k.source.PutSealingKey(ctx, tributary.SealingKey{ID: 1}), k.source.CountSessions(ctx, map[tributary.PoolID]int64{poolA: 1}),
+		k.source.PutAccessKey(ctx, tributary.AccessKey{ID: "a"}), k.source.DeleteAccessKey(ctx, developerKey), k.source.PutSealingKey(ctx, tributary.SealingKey{ID: 1}), k.source.CountSessions(ctx, map[tributary.PoolID]int64{poolA: 1}),
 		k.source.DeleteStream(ctx, s.Name), k.source.Ready(ctx),
 	} {
 		if !isKind(err, tributary.Unavailable) {
