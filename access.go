@@ -74,9 +74,10 @@ func (s *Service) allowData(p Principal, op string, k DatasetKey) error {
 	return denied(op)
 }
 
-// allowRole asks the policy of an identity's role.
+// allowRole asks the policies of an identity's role and session, both of which
+// must allow the call.
 func (s *Service) allowRole(p *Principal, op string, pool *Pool, k DatasetKey) error {
-	if p.Call == nil || p.Session == nil || len(pool.Roles.Policies) == 0 {
+	if p.Call == nil || p.Session == nil || len(pool.Roles.Policies) == 0 && p.Session.Policy == nil {
 		return nil
 	}
 	policy, err := s.policies.read(pool.Roles.Policies[p.Session.Role])
@@ -87,7 +88,11 @@ func (s *Service) allowRole(p *Principal, op string, pool *Pool, k DatasetKey) e
 	for name, value := range p.Session.Tags {
 		keys["aws:PrincipalTag/"+name] = value
 	}
-	return s.ask(p, op, policy, s.accessARN(p, k), keys)
+	resource := s.accessARN(p, k)
+	if err := s.ask(p, op, policy, resource, keys); err != nil {
+		return err
+	}
+	return s.ask(p, op, p.Session.Policy, resource, keys)
 }
 
 // ask notes what a call is on, and asks a policy, if there is one.
@@ -103,13 +108,7 @@ func (s *Service) ask(p *Principal, op string, policy *Policy, resource string, 
 }
 
 // userARN names a principal as IAM does.
-func (s *Service) userARN(p *Principal) string {
-	if p.Developer() {
-		return "arn:aws:iam::" + p.Account + ":user/" + p.AccessKey
-	}
-	role := p.Session.Role[strings.LastIndexByte(p.Session.Role, '/')+1:]
-	return "arn:aws:sts::" + s.Account + ":assumed-role/" + role + "/CognitoIdentityCredentials"
-}
+func (s *Service) userARN(p *Principal) string { return s.Caller(*p).ARN }
 
 // policies remembers the policies of roles, by their documents.
 type policies struct {

@@ -21,23 +21,25 @@ func (s *Service) Token(ctx context.Context, in SignIn) (Identity, string, error
 	if pool.AllowClassicFlow != nil && !*pool.AllowClassicFlow {
 		return Identity{}, "", Errorf(Invalid, op, "Basic (classic) flow is not enabled, please use enhanced flow.")
 	}
-	token, err := s.issue(ctx, &g.Identity, g.Logins, g.Tags, tokenLife)
+	token, err := s.issue(ctx, &pool, &g, tokenLife)
 	return g.Identity, token, err
 }
 
-// issue makes an OpenID token of an identity that logins have proven.
-func (s *Service) issue(ctx context.Context, i *Identity, logins []VerifiedLogin, tags map[string]string, life time.Duration) (string, error) {
+// issue makes an OpenID token of an identity that has signed in.
+func (s *Service) issue(ctx context.Context, pool *Pool, g *Grant, life time.Duration) (string, error) {
 	if s.Tokens == nil {
 		return "", Errorf(Unavailable, "issue token", "This server does not issue OpenID tokens")
 	}
 	methods := []string{"unauthenticated"}
-	if len(logins) > 0 {
+	if len(g.Logins) > 0 {
 		methods = []string{"authenticated"}
-		for _, l := range logins {
-			methods = append(methods, l.Provider, l.Provider+":"+string(i.Pool)+":"+l.User)
+		for _, l := range g.Logins {
+			methods = append(methods, l.Provider, l.Provider+":"+string(pool.ID)+":"+l.User)
 		}
 	}
-	return s.Tokens.IssueToken(ctx, OpenIDToken{Pool: i.Pool, Identity: i.ID, Methods: methods, Tags: tags, Until: s.now().Add(life)})
+	return s.Tokens.IssueToken(ctx, OpenIDToken{
+		Pool: pool.ID, Identity: g.Identity.ID, Methods: methods, Tags: g.Tags, Roles: pool.mappedRoles(g.Logins), Until: s.now().Add(life),
+	})
 }
 
 // DeveloperSignIn is how a developer's backend signs a user in.
@@ -83,7 +85,7 @@ func (s *Service) DeveloperToken(ctx context.Context, p Principal, in DeveloperS
 	if err != nil {
 		return Identity{}, "", err
 	}
-	token, err := s.issue(ctx, &i, proven.logins, in.Tags, in.Life)
+	token, err := s.issue(ctx, &pool, &Grant{Identity: i, Logins: proven.logins, Tags: in.Tags}, in.Life)
 	return i, token, err
 }
 

@@ -16,7 +16,10 @@ type OpenIDToken struct {
 	// "unauthenticated", or "authenticated", the provider, and the user there.
 	Methods []string
 	Tags    map[string]string // principal tags
-	Until   time.Time
+	// Roles are the ARNs of all roles that the pool's mappings allow, by claims
+	// that the token lacks; nil if no mapping speaks of the user.
+	Roles []string
+	Until time.Time
 }
 
 // OpenIDTokens makes and reads our own OpenID tokens.
@@ -24,7 +27,7 @@ type OpenIDTokens interface {
 	// IssueToken signs a token.
 	IssueToken(ctx context.Context, t OpenIDToken) (string, error)
 	// OpenToken reads a token that was issued here. Denied, with AWS's text, if it
-	// was not, or has expired.
+	// was not, or has expired; the cause is then [ErrTokenExpired].
 	OpenToken(ctx context.Context, token string) (OpenIDToken, error)
 }
 

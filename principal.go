@@ -13,8 +13,10 @@ type Principal struct {
 
 // Session is in which role an identity acts.
 type Session struct {
-	Role string            // ARN; "" if its pool has none
-	Tags map[string]string // principal tags
+	Role   string            // ARN; "" if its pool has none
+	Name   string            // "" in the enhanced flow
+	Tags   map[string]string // principal tags
+	Policy *Policy           // bounds what the role allows; nil: nothing does
 }
 
 // Call is one operation that is called over the wire, as policies and the audit

@@ -169,6 +169,40 @@ func (p *Pool) Role(logins []VerifiedLogin, custom string) (string, error) {
 	return p.Roles.Authenticated, nil
 }
 
+// mappedRoles lists all roles that a pool with mappings for these logins gives
+// their user; nil if it has no such mapping.
+func (p *Pool) mappedRoles(logins []VerifiedLogin) []string {
+	var asked []string
+	found := false
+	for i := range logins {
+		if m, ok := p.Roles.mapping(&logins[i]); ok {
+			found, asked = true, append(asked, m.roles(logins[i].Claims)...)
+		}
+	}
+	if !found {
+		return nil
+	}
+	out := []string{}
+	for _, role := range append(asked, p.Roles.Authenticated) {
+		if given, _ := p.Role(logins, role); given == role && role != "" && !slices.Contains(out, role) {
+			out = append(out, role)
+		}
+	}
+	return out
+}
+
+// roles lists the roles that the mapping may choose.
+func (m *RoleMapping) roles(claims map[string]any) []string {
+	if m.Rules == nil {
+		return append(slices.Clone(claimTexts(claims[rolesClaim])), claimTexts(claims[preferredClaim])...)
+	}
+	out := make([]string, len(m.Rules))
+	for i := range m.Rules {
+		out[i] = m.Rules[i].RoleARN
+	}
+	return out
+}
+
 // mapping finds a login's mapping. A user pool's is named with its client's id,
 // which is the token's audience.
 func (r *Roles) mapping(l *VerifiedLogin) (RoleMapping, bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 )
 
 // SignIn is what somebody shows who wants to be an identity.
@@ -22,6 +23,11 @@ type Grant struct {
 	Logins   []VerifiedLogin // none: a guest
 	Role     string          // ARN; "" if the pool has none
 	Tags     map[string]string
+
+	// Of the classic flow.
+	Session string        // name of the session; "" in the enhanced flow
+	Policy  string        // document that bounds what the role allows; "": nothing does
+	Life    time.Duration // of the credentials; 0: an hour
 }
 
 // GetID gives the identity that logins lead to, a new one if they lead to none,

@@ -51,7 +51,7 @@ const knownFor = time.Second
 // mostKnown bounds the remembered keys.
 const mostKnown = 1024
 
-// credentialsLife is how long an identity's credentials are good.
+// credentialsLife is how long an identity's credentials are good by default.
 const credentialsLife = time.Hour
 
 func (a *Auth) now() time.Time {
@@ -180,16 +180,24 @@ type sealed struct {
 	Until             int64             // Unix seconds
 	Role              string            `json:",omitzero"`
 	Tags              map[string]string `json:",omitempty"`
+	Session           string            `json:",omitzero"`
+	Policy            string            `json:",omitzero"`
 }
 
 const credentialsContext = "identity credentials"
 
-// Issue makes temporary credentials of an identity that has signed in, good for
-// an hour.
+// Issue makes temporary credentials of an identity that has signed in.
 func (a *Auth) Issue(g tributary.Grant) (awswire.Credentials, time.Time, error) {
-	until := a.now().Add(credentialsLife).Truncate(time.Second)
+	life := credentialsLife
+	if g.Life > 0 {
+		life = g.Life
+	}
+	until := a.now().Add(life).Truncate(time.Second)
 	c := awswire.Credentials{AccessKeyID: "ASIA" + randomID(), SecretKey: randomSecret()}
-	plain, err := json.Marshal(sealed{AccessKey: c.AccessKeyID, Secret: c.SecretKey, Pool: g.Identity.Pool, Identity: g.Identity.ID, Until: until.Unix(), Role: g.Role, Tags: g.Tags})
+	plain, err := json.Marshal(sealed{
+		AccessKey: c.AccessKeyID, Secret: c.SecretKey, Pool: g.Identity.Pool, Identity: g.Identity.ID, Until: until.Unix(),
+		Role: g.Role, Tags: g.Tags, Session: g.Session, Policy: g.Policy,
+	})
 	if err != nil {
 		return c, until, &tributary.Error{Kind: tributary.Internal, Op: "issue credentials", Err: err}
 	}
@@ -211,7 +219,13 @@ func (a *Auth) openCredentials(id, token string) (string, tributary.Principal, e
 	}
 	p := tributary.Principal{AccessKey: id, Pool: s.Pool, Identity: s.Identity}
 	if s.Role != "" || len(s.Tags) > 0 {
-		p.Session = &tributary.Session{Role: s.Role, Tags: s.Tags}
+		p.Session = &tributary.Session{Role: s.Role, Name: s.Session, Tags: s.Tags}
+	}
+	if s.Policy == "" {
+		return s.Secret, p, nil
+	}
+	if p.Session.Policy, err = tributary.ParsePolicy(s.Policy); err != nil { // it was checked when it was sealed
+		return "", tributary.Principal{}, &tributary.Error{Kind: tributary.Internal, Op: "open credentials", Err: err}
 	}
 	return s.Secret, p, nil
 }

@@ -134,6 +134,33 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// TestAssumedSession: in the classic flow a session has a name, a length and a
+// policy too.
+func TestAssumedSession(t *testing.T) {
+	k := newKit(t)
+	c, until, err := k.auth.Issue(tributary.Grant{
+		Identity: tributary.Identity{ID: "us-east-1:1", Pool: "us-east-1:2"}, Role: "arn:role", Session: "web", Life: 15 * time.Minute,
+		Policy: `{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*"}}`,
+	})
+	k.ok(err)
+	if want := k.clock.Add(15 * time.Minute); !until.Equal(want) {
+		t.Errorf("good until %s, want %s", until, want)
+	}
+	p, code := k.who(k.auth, c)
+	if code != "" || p.Session.Name != "web" || p.Session.Role != "arn:role" {
+		t.Fatalf("%+v, %s", p.Session, code)
+	}
+	for action, verdict := range map[string]tributary.Verdict{"a:b": tributary.Allowed, "a:c": tributary.ImplicitDeny} {
+		if got := p.Session.Policy.Decide(&tributary.Access{Action: action, Resource: "*"}); got != verdict {
+			t.Errorf("%s: %s", action, got)
+		}
+	}
+	k.clock = until
+	if _, code := k.who(k.auth, c); code != "ExpiredTokenException" {
+		t.Errorf("at the end: %s", code)
+	}
+}
+
 // TestOutage keeps a store that is down, and a key that cannot be opened, from
 // looking like a wrong key.
 func TestOutage(t *testing.T) {

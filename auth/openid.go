@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rsa"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -110,6 +111,7 @@ type claims struct {
 	Methods  []string     `json:"amr"`
 	PoolARN  string       `json:"https://cognito-identity.amazonaws.com/identity-pool-arn,omitempty"`
 	Tags     *sessionTags `json:"https://aws.amazon.com/tags,omitempty"`
+	Roles    *[]string    `json:"tributary:roles,omitempty"` // ours
 	IssuedAt int64        `json:"iat"`
 	Expires  int64        `json:"exp"`
 }
@@ -142,6 +144,9 @@ func (t *Tokens) IssueToken(ctx context.Context, of tributary.OpenIDToken) (stri
 		for name, value := range of.Tags {
 			c.Tags.PrincipalTags[name] = []string{value}
 		}
+	}
+	if of.Roles != nil {
+		c.Roles = &of.Roles
 	}
 	token, err := jwt.Signed(signer).Claims(c).Serialize()
 	if err != nil {
@@ -182,9 +187,13 @@ func (t *Tokens) OpenToken(ctx context.Context, token string) (tributary.OpenIDT
 		return refused(err)
 	}
 	if now := t.now().Unix(); c.Expires <= now {
-		return tributary.OpenIDToken{}, tributary.Errorf(tributary.Denied, "open token", "Invalid login token. Token expired: %d >= %d", c.Expires, now)
+		return tributary.OpenIDToken{}, &tributary.Error{Kind: tributary.Denied, Op: "open token", Err: tributary.ErrTokenExpired,
+			Msg: fmt.Sprintf("Invalid login token. Token expired: %d >= %d", c.Expires, now)}
 	}
 	out := tributary.OpenIDToken{Pool: tributary.PoolID(c.Audience), Identity: tributary.IdentityID(c.Subject), Methods: c.Methods, Until: time.Unix(c.Expires, 0)}
+	if c.Roles != nil {
+		out.Roles = *c.Roles
+	}
 	if c.Tags != nil {
 		out.Tags = map[string]string{}
 		for name, values := range c.Tags.PrincipalTags {

@@ -1,7 +1,9 @@
 package auth_test
 
 import (
+	"errors"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +79,18 @@ func TestOpenIDToken(t *testing.T) {
 			t.Errorf("%s reads %+v", name, out)
 		}
 	}
+	// No role at all is another thing than no mapping.
+	for _, roles := range [][]string{nil, {}, {"arn:a", "arn:b"}} {
+		mapped := k.someToken()
+		mapped.Roles = roles
+		token, err := tokens.IssueToken(t.Context(), mapped)
+		k.ok(err)
+		out, err := tokens.OpenToken(t.Context(), token)
+		k.ok(err)
+		if (out.Roles == nil) != (roles == nil) || !slices.Equal(out.Roles, roles) {
+			t.Errorf("roles %q come back as %q", roles, out.Roles)
+		}
+	}
 }
 
 func TestOpenIDTokenRefused(t *testing.T) {
@@ -87,7 +101,7 @@ func TestOpenIDTokenRefused(t *testing.T) {
 	refused := func(what, token, text string) {
 		t.Helper()
 		_, err := tokens.OpenToken(t.Context(), token)
-		if tributary.KindOf(err) != tributary.Denied || !strings.Contains(tributary.Message(err), text) {
+		if tributary.KindOf(err) != tributary.Denied || !strings.Contains(tributary.Message(err), text) || errors.Is(err, tributary.ErrTokenExpired) != (what == "an old one") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -21,10 +21,11 @@ const (
 
 // exchange writes one answer.
 type exchange struct {
-	w        http.ResponseWriter
-	protocol Protocol
-	id       string
-	status   int
+	w         http.ResponseWriter
+	protocol  Protocol
+	namespace string // of XML
+	id        string
+	status    int
 }
 
 // Stream is an operation's output that is written as it comes, of any length.
@@ -49,7 +50,10 @@ func (x *exchange) stream(ctx context.Context, s *Stream) (err error) {
 	return s.Write(ctx, x.w)
 }
 
-func encode(out any) ([]byte, error) {
+func (x *exchange) encode(operation string, out any) ([]byte, error) {
+	if x.protocol == Query {
+		return queryAnswer(x.namespace, operation, x.id, out)
+	}
 	if a, ok := out.(Appender); ok {
 		return a.AppendJSON(make([]byte, 0, 1024)), nil
 	}
@@ -60,14 +64,6 @@ func (x *exchange) fault(f *Fault) {
 	if x.status != 0 {
 		return // a panic after the answer
 	}
-	envelope := map[string]string{"message": strings.ToValidUTF8(f.Message, "\uFFFD")}
-	if x.protocol == JSON11 {
-		envelope["__type"] = f.Code
-	}
-	body, err := json.Marshal(envelope, json.Deterministic(true))
-	if err != nil {
-		body = []byte("{}")
-	}
 	x.w.Header()[errorTypeHeader] = []string{f.Code}
 	if f.Status == http.StatusServiceUnavailable || f.Status == http.StatusTooManyRequests {
 		x.w.Header().Set("Retry-After", "1") // seconds
@@ -76,7 +72,27 @@ func (x *exchange) fault(f *Fault) {
 	if x.protocol == JSON11 && status > http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusRequestEntityTooLarge {
 		status = http.StatusBadRequest // AWS JSON answers 400 to all faults of the caller
 	}
-	x.write(status, body)
+	if x.protocol == Query && status == http.StatusTooManyRequests {
+		status = http.StatusBadRequest // which is how AWS throttles there
+	}
+	x.write(status, x.envelope(f))
+}
+
+// envelope writes a fault.
+func (x *exchange) envelope(f *Fault) []byte {
+	if x.protocol == Query {
+		body, _ := queryFault(x.namespace, x.id, f) // of texts alone, which cannot fail
+		return body
+	}
+	envelope := map[string]string{"message": strings.ToValidUTF8(f.Message, "\uFFFD")}
+	if x.protocol == JSON11 {
+		envelope["__type"] = f.Code
+	}
+	body, err := json.Marshal(envelope, json.Deterministic(true))
+	if err != nil {
+		body = []byte("{}")
+	}
+	return body
 }
 
 func (x *exchange) write(status int, body []byte) {
@@ -89,7 +105,7 @@ func (x *exchange) write(status int, body []byte) {
 	_, _ = x.w.Write(body) // a caller that has gone cannot be told
 }
 
-var contentTypes = [...][]string{RESTJSON: {"application/json"}, JSON11: {"application/x-amz-json-1.1"}}
+var contentTypes = [...][]string{RESTJSON: {"application/json"}, JSON11: {"application/x-amz-json-1.1"}, Query: {"text/xml"}}
 
 // newRequestID makes a UUID. It names a request and proves nothing.
 func newRequestID() string {

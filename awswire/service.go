@@ -23,6 +23,7 @@ type Protocol uint8
 const (
 	RESTJSON Protocol = iota // method and path name the operation
 	JSON11                   // POST /, the header X-Amz-Target names the operation
+	Query                    // a form's Action names the operation, answers are XML
 )
 
 // Service is one AWS service: a table of operations. It serves HTTP.
@@ -30,6 +31,7 @@ type Service[P any] struct {
 	Name       string // as in the credential scope of a signature
 	Target     string // the prefix of X-Amz-Target up to the dot; JSON11 only
 	Protocol   Protocol
+	Namespace  string // of the answers' XML; Query only
 	Operations []Operation[P]
 	// Authenticate proves who calls, as [Verifier.Authenticate] does. It is not
 	// asked for public operations.
@@ -39,8 +41,8 @@ type Service[P any] struct {
 	Admit func(r *http.Request) error
 	// Fault puts an operation's error in the service's terms.
 	Fault func(operation string, err error) *Fault
-	// MaxBody bounds request bodies, in bytes. Those of public operations and of
-	// GETs may have 64 KiB.
+	// MaxBody bounds request bodies, in bytes. Those of public operations, of GETs
+	// and of the Query protocol may have 64 KiB.
 	MaxBody int64
 	Log     *slog.Logger // nil: no log
 	Begin   Begin[P]     // nil: nobody hears of calls
@@ -131,7 +133,7 @@ func decode(body []byte, v any, rules ...json.Options) error {
 // ServeHTTP finds the operation, checks the signature, and answers.
 func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := exchange{w: w, protocol: s.Protocol, id: newRequestID()}
+	x := exchange{w: w, protocol: s.Protocol, namespace: s.Namespace, id: newRequestID()}
 	name := ""
 	defer func() {
 		p := recover()
@@ -164,7 +166,7 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var body []byte
 	if err == nil {
-		body, err = encode(out)
+		body, err = x.encode(name, out)
 	}
 	if err != nil {
 		fault = s.faultOf(name, x.id, err)
@@ -189,8 +191,8 @@ func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params, requ
 	if err != nil {
 		return nil, end, err
 	}
-	if op.Method == http.MethodGet {
-		body = nil // some clients send one, which says nothing
+	if op.Method == http.MethodGet || s.Protocol == Query {
+		body = nil // some clients send one, which says nothing; a form is in params
 	}
 	if s.Begin != nil && !op.Public {
 		p, end = s.Begin(p, r, s.Name, op.Name, request)
@@ -228,6 +230,9 @@ func (s *Service[P]) authenticate(r *http.Request, op *Operation[P], in *intake)
 		body, err = in.read(r)
 		return body, err
 	})
+	if f := (*Fault)(nil); s.Protocol == Query && errors.As(err, &f) {
+		err = queryCode(f)
+	}
 	return p, body, err
 }
 
@@ -272,6 +277,9 @@ func (s *Service[P]) log() *slog.Logger {
 
 // match finds the operation that a request names.
 func (s *Service[P]) match(r *http.Request) (*Operation[P], Params, *Fault) {
+	if s.Protocol == Query {
+		return s.matchQuery(r)
+	}
 	if s.Protocol == JSON11 {
 		target := r.Header.Get("X-Amz-Target")
 		name, ok := strings.CutPrefix(target, s.Target+".")

@@ -18,7 +18,7 @@ func TestJavaScript(t *testing.T) {
 		t.Fatalf("%v: run scripts/e2e-setup first", err)
 	}
 	modules := built(t, "js", "node_modules")
-	for _, script := range []string{"sdk2", "sdk3", "identity", "http2", "devices", "manager"} {
+	for _, script := range []string{"sdk2", "classic", "sdk3", "identity", "http2", "devices", "manager"} {
 		t.Run(script, func(t *testing.T) {
 			cases(t, s, []string{"NODE_PATH=" + modules, "AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE=1"}, node, filepath.Join("js", script+".js"))
 		})

@@ -77,6 +77,7 @@ func TestPages(t *testing.T) {
 			"identity":         {"POST", "/", "AWSCognitoIdentityService.GetId", true},
 			"unknown identity": {"POST", "/", "AWSCognitoIdentityService.Nothing", true},
 			"kinesis":          {"POST", "/", "Kinesis_20131202.ListStreams", true},
+			"sts":              {"GET", "/?Action=GetCallerIdentity", "", true},
 			"our own":          {"POST", "/_tributary/v1/query", "", false},
 			"a link":           {"GET", "/_tributary/payload/1/0/1", "", false},
 			"metrics":          {"GET", "/metrics", "", false},
@@ -147,6 +148,15 @@ func TestRates(t *testing.T) {
 		t.Errorf("GetId: %d %v %s", a.StatusCode, a.Header, text)
 	}
 	identity(nil, "192.0.2.2", "GetId", get, &guest) // for another address
+	for range 100 {
+		h := http.Header{"X-Forwarded-For": {"192.0.2.4"}, "Content-Type": {"application/x-www-form-urlencoded"}}
+		if a, text = answerTo(t, s, "POST", "/", h, "Action=AssumeRoleWithWebIdentity"); !strings.Contains(text, "ValidationError") {
+			break
+		}
+	}
+	if a.StatusCode != 400 || !strings.Contains(text, "<Code>Throttling</Code>") || a.Header.Get("Retry-After") != "1" {
+		t.Errorf("AssumeRoleWithWebIdentity: %d %v %s", a.StatusCode, a.Header, text)
+	}
 
 	list := func(as awswire.Credentials) (*http.Response, string) {
 		path := "/identitypools/" + pool.IdentityPoolId + "/identities/" + guest.IdentityId + "/datasets"

@@ -9,7 +9,9 @@ import (
 	"tributary/awswire"
 	"tributary/front/api"
 	"tributary/front/cognitoidentity"
+	"tributary/front/cognitosync"
 	"tributary/front/payload"
+	"tributary/front/sts"
 )
 
 // fronts serve one port. A request is told apart by its X-Amz-Target, else by
@@ -18,6 +20,7 @@ type fronts struct {
 	sync     http.Handler
 	identity http.Handler
 	kinesis  http.Handler
+	sts      http.Handler
 	api      http.Handler
 	payload  http.Handler
 	openID   http.Handler // documents about our OpenID tokens
@@ -80,6 +83,23 @@ func (f *fronts) byScope(r *http.Request) http.Handler {
 		return f.kinesis
 	case api.Name:
 		return f.api
+	case sts.Name:
+		return f.sts
+	case cognitosync.Name:
+		return f.sync
 	}
-	return f.sync // cognito-sync, and what was not signed
+	if isForm(r) {
+		return f.sts
+	}
+	return f.sync // what was not signed
+}
+
+// isForm tells whether a request speaks AWS's Query protocol, of which the
+// classic flow's most important call is not signed.
+func isForm(r *http.Request) bool {
+	const form = "application/x-www-form-urlencoded"
+	if r.URL.EscapedPath() != "/" || r.Header.Get("X-Amz-Target") != "" {
+		return false
+	}
+	return strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), form) || r.URL.Query().Has("Action")
 }

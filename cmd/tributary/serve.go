@@ -29,6 +29,7 @@ import (
 	"tributary/front/kinesisapi"
 	"tributary/front/ops"
 	"tributary/front/payload"
+	"tributary/front/sts"
 	"tributary/store/move"
 	"tributary/store/pebblestore"
 	"tributary/store/pgstore"
@@ -351,6 +352,7 @@ func (s *server) buildFronts(context.Context) error {
 		identity: s.cfg.openToPages(cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Admit: limits.Admit, Issue: s.auth.Issue, Log: s.log, Observe: observe})),
 		kinesis: s.cfg.openToPages(kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Begin: begin, Link: links.Link,
 			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe})),
+		sts:     s.cfg.openToPages(sts.New(sts.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Admit: limits.Admit, Issue: s.auth.Issue, Log: s.log, Observe: observe})),
 		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Begin: begin, AccessKeys: &auth.Developers{Auth: s.auth}, Audit: s.audit.Read, Query: s.query, Backup: s.backup, Move: s.startMove, Moved: s.moving.state, Log: s.log, Observe: observe}), s.warehouseNode),
 		openID:  s.cfg.openToPages(s.tokens),
 		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},

@@ -40,6 +40,7 @@ var mayImport = []struct {
 	{"warehouse/*", []string{".", "warehouse"}},
 	{"front/cognitosync", []string{".", "awswire"}},
 	{"front/cognitoidentity", []string{".", "awswire"}},
+	{"front/sts", []string{".", "awswire"}},
 	{"front/api", []string{".", "awswire", "audit"}},
 	{"front/kinesisapi", []string{".", "awswire", "streamrec"}},
 	{"front/payload", []string{".", "awswire", "streamrec"}},
