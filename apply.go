@@ -143,10 +143,10 @@ func (v *View) Delete(w Writer) *Change {
 	return c
 }
 
-// Adopt computes the dataset in v, which was never written, as a copy of the
+// Adopt computes the dataset in v, which no change has touched, as a copy of the
 // live records of another identity's, which is merged into this one. Limits do
 // not hold it up.
-func (v *View) Adopt(from *Dataset, live []Record, origin IdentityID, w Writer) *Change {
+func (v *View) Adopt(from *Dataset, live []Record, origin string, w Writer) *Change {
 	c := v.begin(w, Replace)
 	next := &c.Next
 	next.Exists, next.Created, next.Origin = true, from.Created, origin

@@ -65,9 +65,10 @@ type Dataset struct {
 	Marker  int64 // of the last deletion; 0: never deleted
 	Floor   int64 // tombstones up to this sync count have been forgotten
 
-	// Origin is the identity that the dataset came from by a merge; "" if it is
-	// the identity's own. It stays for ever, deletions included.
-	Origin IdentityID
+	// Origin is the identity and the name that the dataset came from by a merge,
+	// divided by a slash; "" if it is the identity's own. It stays for ever,
+	// deletions included.
+	Origin string
 
 	Created        Millis
 	LastModified   Millis

@@ -308,7 +308,7 @@ func (s *Service) deleteIdentity(ctx context.Context, id IdentityID) error {
 			return err
 		}
 		if i.Unfinished { // its data is another's by now
-			if err := s.finish(ctx, i); err != nil {
+			if err := s.finish(ctx, i.ID, false); err != nil {
 				return err
 			}
 			continue

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"strings"
 )
 
 // maxLogins is how many logins an identity may be linked to.
@@ -23,16 +24,17 @@ func (s *Service) merge(ctx context.Context, pool *Pool, winner, loser Identity)
 	}
 	now := MillisOf(s.now())
 	winner.Logins, winner.Merged, winner.Modified = logins, true, now
+	winner.Disabled = winner.Disabled && len(logins) == 0
 	loser.Logins, loser.Modified = nil, now
 	loser.Disabled, loser.MergedInto, loser.Unfinished = true, winner.ID, true
 	if err := s.Store.PutIdentity(ctx, winner, loser); err != nil {
 		return Identity{}, err
 	}
-	if err := s.finish(ctx, loser); err != nil {
+	if err := s.finish(ctx, loser.ID, false); err != nil {
 		s.wakeSweep()
 		return Identity{}, err
 	}
-	return s.Store.Identity(ctx, winner.ID)
+	return s.current(ctx, winner.ID)
 }
 
 // checkLogins refuses logins that one identity may not have together: two
@@ -54,9 +56,20 @@ func checkLogins(pool *Pool, id IdentityID, logins []Login) error {
 
 // finish does what is left to do for a disabled identity: its datasets go to
 // the identity that it was merged into, or if there is none they go, and the
-// identity with them. It may be done by several at once, and again.
-func (s *Service) finish(ctx context.Context, i Identity) error {
+// identity with them. It may be done by several at once, and again. goes is for
+// an identity whose pool is deleted: it goes, whatever it is.
+func (s *Service) finish(ctx context.Context, id IdentityID, goes bool) error {
 	for range commitTries {
+		i, err := s.Store.Identity(ctx, id)
+		if KindOf(err) == NotFound || err == nil && !goes && !i.Unfinished {
+			return nil // another did it
+		}
+		if err != nil {
+			return err
+		}
+		if goes {
+			i.MergedInto = ""
+		}
 		heir, err := s.heir(ctx, i)
 		if err != nil {
 			return err
@@ -72,7 +85,7 @@ func (s *Service) finish(ctx context.Context, i Identity) error {
 				return err
 			}
 		}
-		if err := s.settle(ctx, i.ID, i.MergedInto == ""); err == nil || KindOf(err) != Stale && KindOf(err) != Exists {
+		if err := s.settle(ctx, id, goes); err == nil || KindOf(err) != Stale && KindOf(err) != Exists {
 			return err
 		}
 	}
@@ -92,6 +105,11 @@ func (s *Service) heir(ctx context.Context, i Identity) (IdentityID, error) {
 		if next.MergedInto == "" && !next.Deleted() {
 			return next.ID, nil
 		}
+		if next.Unfinished && next.MergedInto != "" {
+			if err := s.finish(ctx, next.ID, false); err != nil {
+				return "", err
+			}
+		}
 		i = next
 	}
 	return "", nil
@@ -106,8 +124,11 @@ func (s *Service) settle(ctx context.Context, id IdentityID, goes bool) error {
 		return nil // another did
 	case err != nil:
 		return err
-	case goes:
-		return s.Store.DeleteIdentity(ctx, id)
+	case goes || i.Deleted():
+		if err := s.Store.DeleteIdentity(ctx, id); KindOf(err) != NotFound {
+			return err
+		}
+		return nil
 	case i.Datasets > 0:
 		return Errorf(Stale, "merge identities", "Identity %s still has datasets", id)
 	case !i.Unfinished:
@@ -133,9 +154,9 @@ func (s *Service) adopt(ctx context.Context, d *Dataset, heir IdentityID) error 
 	key, origin := DatasetKey{Pool: d.Key.Pool, Identity: heir, Dataset: d.Key.Dataset}, d.Origin
 	suffix := DatasetName("." + d.Key.Identity)
 	if origin == "" {
-		key.Dataset, origin = key.Dataset+suffix, d.Key.Identity
+		key.Dataset, origin = key.Dataset+suffix, originOf(d.Key)
 	}
-	for {
+	for ctx.Err() == nil {
 		v, err := s.Store.View(ctx, key, nil)
 		if err != nil {
 			return err
@@ -143,7 +164,10 @@ func (s *Service) adopt(ctx context.Context, d *Dataset, heir IdentityID) error 
 		if v.Dataset.Origin == origin {
 			return nil
 		}
-		if v.Dataset.SyncCount > 0 { // a dataset of the heir's own has the name
+		if v.Identity.MergedInto != "" || v.Identity.Deleted() {
+			return Errorf(Stale, "merge identities", "Identity %s was merged or deleted meanwhile", heir)
+		}
+		if v.Dataset.Change != 0 { // a dataset of the heir's own has the name
 			key.Dataset += suffix
 			continue
 		}
@@ -154,7 +178,11 @@ func (s *Service) adopt(ctx context.Context, d *Dataset, heir IdentityID) error 
 		w := Writer{ID: plannedID(d.Key), By: d.LastModifiedBy, Now: MillisOf(s.now())}
 		return s.Store.Commit(ctx, v.Adopt(d, live, origin, w))
 	}
+	return ctx.Err()
 }
+
+// originOf names the dataset that a copy is made of, for ever.
+func originOf(k DatasetKey) string { return string(k.Identity) + "/" + string(k.Dataset) }
 
 // plannedID is the id of the change that copies a dataset, whoever makes it.
 func plannedID(from DatasetKey) ChangeID {
@@ -175,11 +203,11 @@ func (s *Service) mergedNames(ctx context.Context, k DatasetKey) ([]string, erro
 		}
 		for i := range list {
 			after = list[i].Key.Dataset
-			rest, found := cutPrefix(after, prefix)
+			rest, found := strings.CutPrefix(string(after), string(prefix))
 			if !found {
 				return names, nil
 			}
-			if origin := string(list[i].Origin); origin != "" && (rest == origin || len(rest) > len(origin) && rest[:len(origin)+1] == origin+".") {
+			if origin, _, _ := strings.Cut(list[i].Origin, "/"); origin != "" && (rest == origin || len(rest) > len(origin) && rest[:len(origin)+1] == origin+".") {
 				names = append(names, string(after))
 			}
 		}
@@ -187,11 +215,4 @@ func (s *Service) mergedNames(ctx context.Context, k DatasetKey) ([]string, erro
 			return names, nil
 		}
 	}
-}
-
-func cutPrefix(name, prefix DatasetName) (rest string, found bool) {
-	if len(name) < len(prefix) || name[:len(prefix)] != prefix {
-		return "", false
-	}
-	return string(name[len(prefix):]), true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -144,10 +145,29 @@ func (s *Service) proveOwn(ctx context.Context, pool *Pool, token string, out *p
 	if t.Pool != pool.ID || len(t.Methods) < 2 || t.Methods[0] != "authenticated" {
 		return errProvider(op)
 	}
+	if err := s.stillLinked(ctx, pool, &t); err != nil {
+		return err
+	}
 	out.owner, out.tags = t.Identity, t.Tags
 	login := Login{Provider: OwnProvider, User: string(t.Identity)}
 	out.logins = append(out.logins, VerifiedLogin{Login: login, Claims: map[string]any{"sub": string(t.Identity), "aud": string(t.Pool)}})
 	return nil
+}
+
+// stillLinked refuses a token of which no user of the developer provider leads
+// to the identity any more.
+func (s *Service) stillLinked(ctx context.Context, pool *Pool, t *OpenIDToken) error {
+	own, err := s.current(ctx, t.Identity)
+	if err != nil {
+		return err
+	}
+	for _, m := range t.Methods {
+		user, ok := strings.CutPrefix(m, pool.DeveloperProvider+":"+string(pool.ID)+":")
+		if ok && pool.DeveloperProvider != "" && slices.Contains(own.Logins, Login{pool.DeveloperProvider, user}) {
+			return nil
+		}
+	}
+	return errProvider("check logins")
 }
 
 // tagsOf are the principal tags of who proved this.
@@ -241,7 +261,7 @@ func (s *Service) current(ctx context.Context, id IdentityID) (Identity, error) 
 		case i.MergedInto == "":
 			return i, nil
 		case i.Unfinished:
-			if err := s.finish(ctx, i); err != nil {
+			if err := s.finish(ctx, i.ID, false); err != nil {
 				return Identity{}, err
 			}
 		}

@@ -35,7 +35,7 @@ func (s *Service) RunSweep(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log().Error("deleted pools cannot be emptied, will try again", "err", err)
+			s.log().Error("deleted pools and merged identities cannot be finished, will try again", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -94,7 +94,7 @@ func (s *Service) sweepIdentities(ctx context.Context) error {
 			return errors.Join(failed, err)
 		}
 		for _, i := range list {
-			failed, after = errors.Join(failed, s.finish(ctx, i)), i.ID
+			failed, after = errors.Join(failed, s.finish(ctx, i.ID, false)), i.ID
 		}
 	}
 	return failed
@@ -111,8 +111,7 @@ func (s *Service) empty(ctx context.Context, pool PoolID) error {
 			if ctx.Err() != nil {
 				return ctx.Err() // the next run goes on
 			}
-			i.MergedInto = "" // whoever that is, it goes too
-			if err := s.finish(ctx, i); err != nil {
+			if err := s.finish(ctx, i.ID, true); err != nil {
 				return err
 			}
 		}

@@ -134,13 +134,15 @@ func decode(body []byte, v any, rules ...json.Options) error {
 func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	x := exchange{w: w, protocol: s.Protocol, namespace: s.Namespace, id: newRequestID()}
-	name := ""
+	name, end := "", func(*Fault) {}
 	defer func() {
 		p := recover()
 		cutOff := p == http.ErrAbortHandler
 		if p != nil && !cutOff {
 			s.log().Error("panic", "service", s.Name, "operation", name, "request", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			x.fault(&Fault{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: "Internal failure"})
+			fault := &Fault{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: "Internal failure"}
+			end(fault)
+			x.fault(fault)
 		}
 		if s.Observe != nil {
 			s.Observe(s.Name, name, x.status, time.Since(start))
@@ -155,7 +157,7 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name = op.Name
-	out, end, err := s.call(r, op, params, x.id)
+	out, err := s.call(r, op, params, x.id, &end)
 	if stream, ok := out.(*Stream); ok && err == nil {
 		end(nil)
 		if err := x.stream(r.Context(), stream); err != nil {
@@ -179,26 +181,24 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.write(http.StatusOK, body)
 }
 
-// call gives the operation's output, and what is to be told how it ended.
-func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params, request string) (out any, end func(*Fault), err error) {
-	end = func(*Fault) {}
+// call gives the operation's output. end becomes what is to be told how it ended.
+func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params, request string, end *func(*Fault)) (any, error) {
 	if fault := s.checkContentType(r); fault != nil {
-		return nil, end, fault
+		return nil, fault
 	}
 	in := s.intake(op)
 	defer in.release()
 	p, body, err := s.authenticate(r, op, in)
 	if err != nil {
-		return nil, end, err
+		return nil, err
 	}
 	if op.Method == http.MethodGet || s.Protocol == Query {
 		body = nil // some clients send one, which says nothing; a form is in params
 	}
 	if s.Begin != nil && !op.Public {
-		p, end = s.Begin(p, r, s.Name, op.Name, request)
+		p, *end = s.Begin(p, r, s.Name, op.Name, request)
 	}
-	out, err = op.Handle(r.Context(), p, Input{Body: body, Params: params})
-	return out, end, err
+	return op.Handle(r.Context(), p, Input{Body: body, Params: params})
 }
 
 // checkContentType refuses CBOR, which AWS's SDKs for Java speak to Kinesis.

@@ -75,6 +75,9 @@ func (s *server) begin(limits *auth.Limits) awswire.Begin[tributary.Principal] {
 // isChange tells whether an operation changes settings. Reads, and syncs, are
 // too many for an entry of their own each.
 func isChange(operation string) bool {
+	if operation == "GetOpenIdTokenForDeveloperIdentity" { // it links and merges
+		return true
+	}
 	for _, prefix := range []string{"Get", "List", "Describe", "Lookup", "Query", "UpdateRecords", "DeleteDataset", "PutRecord", "SubscribeToShard"} {
 		if strings.HasPrefix(operation, prefix) {
 			return false

@@ -4,6 +4,7 @@ package cognitoidentity
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -81,6 +82,9 @@ func (o *operation) checked() handler {
 		if len(in.Body) > 0 {
 			if err := json.Unmarshal(in.Body, &body); err != nil {
 				return nil, awswire.NotDecoded(err)
+			}
+			if _, ok := body.(map[string]any); !ok {
+				return nil, awswire.NotDecoded(errors.New("the body is no object"))
 			}
 		}
 		if err := checkInput(o.in, body); err != nil {

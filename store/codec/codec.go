@@ -250,7 +250,7 @@ func AppendDataset(b []byte, d *Dataset) []byte {
 		b = appendRecords(b, d.Records, d.stamp())
 	}
 	if h.Origin != "" { // at the end, where programs that do not know it do not look
-		b = AppendText(b, string(h.Origin))
+		b = AppendText(b, h.Origin)
 	}
 	return b
 }
@@ -272,7 +272,7 @@ func DecodeDataset(key tributary.DatasetKey, value string) (Dataset, error) {
 		d.Records = r.records(d.stamp())
 	}
 	if flags&headOrigin != 0 {
-		h.Origin = tributary.IdentityID(r.Text())
+		h.Origin = r.Text()
 	}
 	return d, r.Err
 }

@@ -254,13 +254,13 @@ func origin(k *kit) {
 	k.identity(bob, poolA)
 	at := tributary.DatasetKey{Pool: poolA, Identity: bob, Dataset: key.Dataset + "." + tributary.DatasetName(ann)}
 	v := k.view(at)
-	c := v.Adopt(&from.Next, live, ann, tributary.Writer{ID: 99, By: "by", Now: epoch + 50})
+	c := v.Adopt(&from.Next, live, string(ann)+"/notes", tributary.Writer{ID: 99, By: "by", Now: epoch + 50})
 	k.ok(k.s.Commit(k.Context(), c))
 	want := func() tributary.Dataset {
 		k.Helper()
 		v := k.view(at)
-		if v.Dataset.Origin != ann {
-			k.Fatalf("the origin is %q, want %q", v.Dataset.Origin, ann)
+		if v.Dataset.Origin != string(ann)+"/notes" {
+			k.Fatalf("the origin is %q", v.Dataset.Origin)
 		}
 		return v.Dataset
 	}
