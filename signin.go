@@ -161,6 +161,9 @@ func (s *Service) stillLinked(ctx context.Context, pool *Pool, t *OpenIDToken) e
 	if err != nil {
 		return err
 	}
+	if own.Disabled { // its last login was taken off since
+		return Errorf(Denied, "check logins", "Access to Identity '%s' is forbidden.", own.ID)
+	}
 	for _, m := range t.Methods {
 		user, ok := strings.CutPrefix(m, pool.DeveloperProvider+":"+string(pool.ID)+":")
 		if ok && pool.DeveloperProvider != "" && slices.Contains(own.Logins, Login{pool.DeveloperProvider, user}) {

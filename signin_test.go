@@ -217,6 +217,23 @@ func TestUnlink(t *testing.T) {
 	}
 }
 
+// TestUnlinkedTokens: our own tokens of an identity end with its last login.
+func TestUnlinkedTokens(t *testing.T) {
+	k := newSignInKit(t)
+	i, token, err := k.DeveloperToken(k.ctx, developer, tributary.DeveloperSignIn{SignIn: tributary.SignIn{Pool: poolA, Logins: logins("login.app:ann")}})
+	k.ok(err)
+	k.ok(k.UnlinkDeveloper(k.ctx, developer, poolA, i.ID, "login.app", "ann"))
+	for _, more := range []string{"", " google:ann"} { // neither alone nor to bring in another login
+		in := tributary.SignIn{Pool: poolA, Identity: i.ID, Logins: logins(tributary.OwnProvider + ":" + token + more)}
+		_, err := k.SignIn(k.ctx, in)
+		k.text(err, tributary.Denied, "Access to Identity '"+string(i.ID)+"' is forbidden.")
+		_, _, err = k.Token(k.ctx, in)
+		k.kind(err, tributary.Denied)
+		_, err = k.GetID(k.ctx, in)
+		k.kind(err, tributary.Denied)
+	}
+}
+
 func TestToken(t *testing.T) {
 	k := newSignInKit(t)
 	guest := k.getID("")
