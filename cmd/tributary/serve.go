@@ -58,7 +58,7 @@ type serveCmd struct {
 	NodeURL          string `help:"URL by which the other nodes reach this one. Default: the address that it listens on, or by which it reaches the database." placeholder:"URL"`
 	StoreConnections int    `default:"16" help:"Connections to the database at most." placeholder:"N"`
 
-	LoginEndpoints map[string]string `help:"Where to reach a login provider instead of its own address, such as accounts.google.com=https://proxy.example.org." placeholder:"PROVIDER=URL"`
+	LoginEndpoints map[string]string `help:"Where to reach a login provider instead of its own address, such as accounts.google.com=https://proxy.example.org. The issuer is then the one that is found there. Several are divided by commas." placeholder:"PROVIDER=URL" mapsep:","`
 
 	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder, created at the first start." placeholder:"FILE"`
 	Shards        *int   `help:"Shards of the default log. Counts when the store is created. Default: 4." placeholder:"N"`
