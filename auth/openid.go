@@ -188,7 +188,7 @@ func (t *Tokens) OpenToken(ctx context.Context, token string) (tributary.OpenIDT
 	}
 	if now := t.now().Unix(); c.Expires <= now {
 		return tributary.OpenIDToken{}, &tributary.Error{Kind: tributary.Denied, Op: "open token", Err: tributary.ErrTokenExpired,
-			Msg: fmt.Sprintf("Invalid login token. Token expired: %d >= %d", c.Expires, now)}
+			Msg: fmt.Sprintf("Invalid login token. Token expired: %d >= %d", now, c.Expires)}
 	}
 	out := tributary.OpenIDToken{Pool: tributary.PoolID(c.Audience), Identity: tributary.IdentityID(c.Subject), Methods: c.Methods, Until: time.Unix(c.Expires, 0)}
 	if c.Roles != nil {
