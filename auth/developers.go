@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -86,7 +87,10 @@ func (d *Developers) Rotate(ctx context.Context, id string, keep time.Duration) 
 		}
 		return nil
 	})
-	return k, secret, err
+	if err != nil { // a good key that nobody knows must not stay
+		return tributary.AccessKey{}, "", errors.Join(err, d.Auth.Keys.DeleteAccessKey(context.WithoutCancel(ctx), k.ID))
+	}
+	return k, secret, nil
 }
 
 // Change changes a key and gives it as it is then.
