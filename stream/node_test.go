@@ -314,6 +314,11 @@ func TestPumpAlone(t *testing.T) {
 	before, after := &stream.Node{Name: "before", Leases: w.store}, &stream.Node{Name: "after", Leases: w.store}
 	startNode(t, before)
 	startNode(t, after)
+	for began := time.Now(); !before.Sure(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 30*time.Second {
+			t.Fatal("the node gets no place")
+		}
+	}
 	shards, err := w.store.Shards(t.Context())
 	w.check(err)
 	for _, s := range shards {
