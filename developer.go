@@ -66,9 +66,12 @@ func (s *Service) DeveloperToken(ctx context.Context, p Principal, in DeveloperS
 	if in.Life < time.Second || in.Life > maxTokenLife {
 		return Identity{}, "", Errorf(Invalid, op, "1 validation error detected: Value '%d' at 'tokenDuration' failed to satisfy constraint: Member must be between 1 and 86400", int64(in.Life.Seconds()))
 	}
+	if pool.DeveloperProvider == "" {
+		return Identity{}, "", Errorf(Invalid, op, "This identity pool has no developer provider. Please set its DeveloperProviderName.")
+	}
 	user, ok := in.Logins[pool.DeveloperProvider]
-	if !ok || pool.DeveloperProvider == "" {
-		return Identity{}, "", Errorf(Invalid, op, "Please provide a login of the developer provider of this identity pool.")
+	if !ok {
+		return Identity{}, "", Errorf(Invalid, op, "Please provide a login of the developer provider of this identity pool, %s.", pool.DeveloperProvider)
 	}
 	if err := checkDeveloperUser(user); err != nil {
 		return Identity{}, "", err
@@ -115,52 +118,60 @@ func (s *Service) linkDeveloper(ctx context.Context, pool *Pool, asked IdentityI
 		if i.Pool != pool.ID {
 			return Identity{}, noIdentity(op, asked)
 		}
-		owner, err := s.Store.FindLogin(ctx, pool.ID, login)
-		switch {
-		case err != nil && KindOf(err) != NotFound:
+		owners, fresh, err := s.owners(ctx, pool.ID, proven)
+		if err != nil {
 			return Identity{}, err
-		case err == nil && owner != i.ID:
+		}
+		others := slices.DeleteFunc(owners, func(o Identity) bool { return o.ID == i.ID })
+		if slices.ContainsFunc(others, func(o Identity) bool { return slices.Contains(o.Logins, login) }) {
 			return Identity{}, Errorf(Taken, op, "The developer user identifier is already registered with another identity.")
-		case err != nil:
-			i, err = s.addLogins(ctx, pool, i, []Login{login})
 		}
-		if err == nil && len(proven.logins) > 1 {
-			i, err = s.link(ctx, pool, i.ID, proven)
-		}
-		if k := KindOf(err); err == nil || k != Stale && k != errRaced {
+		if i, err = s.join(ctx, pool, i, others, fresh); KindOf(err) != Stale {
 			return i, err
 		}
 	}
 	return Identity{}, busy(op)
 }
 
-// LookupDeveloper finds the identity of a developer provider's user, or the
-// users of an identity, or checks that both belong together. It gives up to
-// most users; the token is "" on the last page.
+// DeveloperQuery asks for the identity of a developer provider's user, for the
+// users of an identity, or whether both belong together.
+type DeveloperQuery struct {
+	Pool      PoolID
+	Identity  IdentityID // "" to find it
+	User      string     // "" to list them
+	NextToken string     // of the page before
+	Most      int        // users of a page; 0: all
+}
+
+// DeveloperUsers is an identity with users of the developer provider.
+type DeveloperUsers struct {
+	Identity  IdentityID
+	Users     []string
+	NextToken string // "" on the last page
+}
+
+// LookupDeveloper answers a query.
 //
 // Errors: Denied; Invalid; NotFound; Exists if the two do not belong together.
-func (s *Service) LookupDeveloper(ctx context.Context, p Principal, pool PoolID, id IdentityID, user, token string, most int) (IdentityID, []string, string, error) {
+func (s *Service) LookupDeveloper(ctx context.Context, p Principal, q DeveloperQuery) (DeveloperUsers, error) {
 	const op = "lookup developer identity"
-	of, err := s.Pool(ctx, p, pool)
+	of, err := s.Pool(ctx, p, q.Pool)
 	if err != nil {
-		return "", nil, "", err
+		return DeveloperUsers{}, err
 	}
-	if id == "" && user == "" {
-		return "", nil, "", Errorf(Invalid, op, "Please provide an IdentityId or a DeveloperUserIdentifier.")
+	if q.Identity == "" && q.User == "" {
+		return DeveloperUsers{}, Errorf(Invalid, op, "Please provide an IdentityId or a DeveloperUserIdentifier.")
 	}
-	if user != "" {
-		owner, err := s.developerUser(ctx, op, &of, user)
-		if err != nil {
-			return "", nil, "", err
+	if q.User != "" {
+		owner, err := s.developerUser(ctx, op, &of, q.User)
+		if err == nil && q.Identity != "" && owner != q.Identity {
+			err = Errorf(Exists, op, "The IdentityId and the DeveloperUserIdentifier do not belong together.")
 		}
-		if id != "" && owner != id {
-			return "", nil, "", Errorf(Exists, op, "The IdentityId and the DeveloperUserIdentifier do not belong together.")
-		}
-		return owner, []string{user}, "", nil
+		return DeveloperUsers{Identity: owner, Users: []string{q.User}}, err
 	}
-	i, err := s.ownIdentity(ctx, op, pool, id)
+	i, err := s.ownIdentity(ctx, op, q.Pool, q.Identity)
 	if err != nil {
-		return "", nil, "", err
+		return DeveloperUsers{}, err
 	}
 	var users []string
 	for _, l := range i.Logins {
@@ -169,8 +180,8 @@ func (s *Service) LookupDeveloper(ctx context.Context, p Principal, pool PoolID,
 		}
 	}
 	slices.Sort(users)
-	users, next, err := pageOfNames(users, token, most)
-	return id, users, next, err
+	users, next, err := pageOfNames(users, q.NextToken, q.Most)
+	return DeveloperUsers{q.Identity, users, next}, err
 }
 
 // pageOfNames gives up to most of the sorted names above a token's.
@@ -237,7 +248,7 @@ func (s *Service) MergeDevelopers(ctx context.Context, p Principal, pool PoolID,
 		if pair[0].ID == pair[1].ID {
 			return pair[0].ID, nil
 		}
-		winner, err := s.merge(ctx, &of, pair[0], pair[1])
+		winner, err := s.join(ctx, &of, pair[0], pair[1:], nil)
 		if KindOf(err) != Stale {
 			return winner.ID, err
 		}
@@ -249,7 +260,7 @@ func (s *Service) MergeDevelopers(ctx context.Context, p Principal, pool PoolID,
 func (s *Service) developerPool(ctx context.Context, p Principal, op string, id PoolID, provider string) (Pool, error) {
 	pool, err := s.Pool(ctx, p, id)
 	if err == nil && (provider == "" || provider != pool.DeveloperProvider) {
-		err = Errorf(Invalid, op, "The developer provider '%s' is not that of this identity pool.", clip(provider))
+		err = Errorf(Invalid, op, "The developer provider '%s' is not that of this identity pool, '%s'.", clip(provider), pool.DeveloperProvider)
 	}
 	return pool, err
 }

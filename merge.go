@@ -8,20 +8,21 @@ import (
 	"strings"
 )
 
-// maxLogins is how many logins an identity may be linked to.
-const maxLogins = 20
+const (
+	// maxLogins is how many logins an identity may be linked to.
+	maxLogins = 20
+	// mergedTimes is how many times its pool's limit an identity may have of
+	// datasets after a merge.
+	mergedTimes = 10
+)
 
 // merge makes one identity of two: the winner takes over the loser's logins at
 // once, and then its datasets, under names of their own. When the first write
 // is done any node can do the rest.
 //
-// Errors: Stale if one of them was changed at the same time; Exists, Limit if
-// their logins do not go together.
-func (s *Service) merge(ctx context.Context, pool *Pool, winner, loser Identity) (Identity, error) {
+// Errors: Stale if one of them was changed at the same time.
+func (s *Service) merge(ctx context.Context, winner, loser Identity) (Identity, error) {
 	logins := slices.Concat(winner.Logins, loser.Logins)
-	if err := checkLogins(pool, winner.ID, logins); err != nil {
-		return Identity{}, err
-	}
 	now := MillisOf(s.now())
 	winner.Logins, winner.Merged, winner.Modified = logins, true, now
 	winner.Disabled = winner.Disabled && len(logins) == 0
@@ -35,6 +36,21 @@ func (s *Service) merge(ctx context.Context, pool *Pool, winner, loser Identity)
 		return Identity{}, err
 	}
 	return s.current(ctx, winner.ID)
+}
+
+// checkJoin refuses to make one of identities and logins that do not go
+// together, or have too much.
+//
+// Errors: Exists, Limit.
+func checkJoin(pool *Pool, winner *Identity, others []Identity, fresh []Login) error {
+	logins, datasets := slices.Clone(winner.Logins), winner.Datasets
+	for i := range others {
+		logins, datasets = append(logins, others[i].Logins...), datasets+others[i].Datasets
+	}
+	if most := mergedTimes * pool.Limits.Effective().Datasets; len(others) > 0 && datasets > most {
+		return Errorf(Limit, "merge identities", "Identity '%s' would have %d datasets, the limit is %d: delete some that came by merges", winner.ID, datasets, most)
+	}
+	return checkLogins(pool, winner.ID, append(logins, fresh...))
 }
 
 // checkLogins refuses logins that one identity may not have together: two

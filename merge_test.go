@@ -2,6 +2,7 @@ package tributary_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"tributary"
@@ -172,6 +173,45 @@ func TestLateSweep(t *testing.T) {
 	if err != nil {
 		t.Errorf("the new identity: %v", err)
 	}
+}
+
+// TestDeveloperLinksAllOrNothing: of logins that do not go together none is
+// linked.
+func TestDeveloperLinksAllOrNothing(t *testing.T) {
+	k := newSignInKit(t)
+	id := k.getID("google:ann")
+	_, _, err := k.DeveloperToken(k.ctx, developer, tributary.DeveloperSignIn{SignIn: tributary.SignIn{Pool: poolA, Identity: id, Logins: logins("login.app:u facebook:ann google:bob")}})
+	k.kind(err, tributary.Exists)
+	i, err := k.Store.Identity(k.ctx, id)
+	k.ok(err)
+	want(t, "the logins", fmt.Sprint(i.Logins), fmt.Sprint([]tributary.Login{{Provider: "google", User: "ann"}}))
+}
+
+// TestMergedDatasetsAreBounded: merges stop at ten times a pool's limit.
+func TestMergedDatasetsAreBounded(t *testing.T) {
+	k := newSignInKit(t)
+	_, err := k.ChangePool(k.ctx, developer, poolA, func(p *tributary.Pool) error { p.Limits.Datasets = 1; return nil })
+	k.ok(err)
+	user := k.getID("google:ann")
+	guest := func() tributary.IdentityID {
+		id := k.getID("")
+		k.update(tributary.DatasetKey{Pool: poolA, Identity: id, Dataset: "x"}, tributary.Patch{Key: "a", Value: "1"})
+		return id
+	}
+	for range 10 {
+		_, err := k.signIn(guest(), "google:ann")
+		k.ok(err)
+	}
+	last := guest()
+	_, err = k.signIn(last, "google:ann")
+	k.kind(err, tributary.Limit)
+	list, _, err := k.ListDatasets(k.ctx, developer, poolA, user, "", 0)
+	k.ok(err)
+	want(t, "datasets", len(list), 10)
+	_, err = k.DeleteDataset(k.ctx, developer, list[0].Key)
+	k.ok(err)
+	_, err = k.signIn(last, "google:ann")
+	k.ok(err)
 }
 
 // TestUnlinkedIdentityWinsNothing: an identity that was unlinked takes nobody's

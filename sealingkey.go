@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -53,6 +54,7 @@ type Rotation struct {
 	// another Rotation's then.
 	Signing func(keys map[uint32]*rsa.PrivateKey, current uint32)
 
+	mu   sync.Mutex           // held by Look; guards what follows
 	seen map[uint32]time.Time // when a key was seen first; long ago if it was made long before
 	met  map[uint32]time.Time // when this process saw a key first
 }
@@ -68,7 +70,7 @@ const (
 	rotationKeep = 48 * time.Hour
 )
 
-// Run looks after the keys until ctx is done. Look must have been called once.
+// Run looks after the keys until ctx is done, from the first Look on.
 func (r *Rotation) Run(ctx context.Context) error {
 	tick := time.NewTicker(rotationLook)
 	defer tick.Stop()
@@ -78,7 +80,7 @@ func (r *Rotation) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := r.Look(ctx); err != nil && ctx.Err() == nil && r.Log != nil {
+		if err := r.lookAgain(ctx); err != nil && ctx.Err() == nil && r.Log != nil {
 			r.Log.Error("sealing keys cannot be read, will try again", "err", err)
 		}
 	}
@@ -86,8 +88,23 @@ func (r *Rotation) Run(ctx context.Context) error {
 
 // Look takes over the store's keys, after making the first one, or the next. A
 // key that was sealed with another master key, which is lost, is left alone.
-// It is not to be called concurrently.
 func (r *Rotation) Look(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.look(ctx)
+}
+
+// lookAgain is Look, but for keys that nobody has asked for yet.
+func (r *Rotation) lookAgain(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == nil {
+		return nil
+	}
+	return r.look(ctx)
+}
+
+func (r *Rotation) look(ctx context.Context) error {
 	now := time.Now()
 	if r.Now != nil {
 		now = r.Now()

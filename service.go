@@ -34,7 +34,7 @@ type Service struct {
 	sessionsMu sync.Mutex
 	sessions   map[PoolID]int64 // begun, not yet in the store
 
-	wakeSweeper chan struct{} // made by Run
+	wakeSweeper chan struct{} // by sweepOnce
 	sweepOnce   sync.Once
 }
 
@@ -298,7 +298,7 @@ func (s *Service) refuse(ctx context.Context, v *View, patches []Patch, since in
 }
 
 func busy(op string) error {
-	return Errorf(Busy, op, "The dataset is being changed by many at once. Try again")
+	return Errorf(Busy, op, "The same is being changed by many at once. Try again")
 }
 
 // writer says who makes a change, and when.

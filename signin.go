@@ -104,10 +104,6 @@ type proof struct {
 
 // prove checks all logins of a request.
 func (s *Service) prove(ctx context.Context, pool *Pool, logins map[string]string) (*proof, error) {
-	const op = "check logins"
-	if len(logins) > 10 {
-		return nil, Errorf(Invalid, op, "1 validation error detected: Value at 'logins' failed to satisfy constraint: Map value must have at most 10 entries")
-	}
 	out := &proof{}
 	for _, provider := range slices.Sorted(maps.Keys(logins)) {
 		if provider == OwnProvider {
@@ -117,7 +113,7 @@ func (s *Service) prove(ctx context.Context, pool *Pool, logins map[string]strin
 			continue
 		}
 		if s.Logins == nil {
-			return nil, errProvider(op)
+			return nil, errProvider("check logins")
 		}
 		l, err := s.Logins.VerifyLogin(ctx, pool, provider, logins[provider])
 		if err != nil {
@@ -189,16 +185,12 @@ func (p *Pool) tagsOf(proven *proof) map[string]string {
 // that was asked for. Identities that meet are merged.
 func (s *Service) link(ctx context.Context, pool *Pool, asked IdentityID, proven *proof) (Identity, error) {
 	for range commitTries {
-		i, err := s.linkOnce(ctx, pool, asked, proven)
-		if k := KindOf(err); err == nil || k != Stale && k != errRaced {
+		if i, err := s.linkOnce(ctx, pool, asked, proven); KindOf(err) != Stale {
 			return i, err
 		}
 	}
-	return Identity{}, Errorf(Busy, "link logins", "The identity is being changed by many at once. Try again")
+	return Identity{}, busy("link logins")
 }
-
-// errRaced is the Kind of a store that finds a login linked which was free.
-const errRaced = Busy
 
 func (s *Service) linkOnce(ctx context.Context, pool *Pool, asked IdentityID, proven *proof) (Identity, error) {
 	owners, fresh, err := s.owners(ctx, pool.ID, proven)
@@ -209,8 +201,18 @@ func (s *Service) linkOnce(ctx context.Context, pool *Pool, asked IdentityID, pr
 	if err != nil {
 		return Identity{}, err
 	}
+	return s.join(ctx, pool, winner, others, fresh)
+}
+
+// join merges others into the winner, a new identity if it has no id, and links
+// logins to it that lead to none. Nothing is done if not all can be.
+func (s *Service) join(ctx context.Context, pool *Pool, winner Identity, others []Identity, fresh []Login) (Identity, error) {
+	if err := checkJoin(pool, &winner, others, fresh); err != nil {
+		return Identity{}, err
+	}
 	for _, loser := range others {
-		if winner, err = s.merge(ctx, pool, winner, loser); err != nil {
+		var err error
+		if winner, err = s.merge(ctx, winner, loser); err != nil {
 			return Identity{}, err
 		}
 	}
@@ -298,23 +300,20 @@ func (s *Service) choose(ctx context.Context, asked IdentityID, owners []Identit
 	return owners[0], append(owners[1:len(owners):len(owners)], i), nil
 }
 
-// addLogins links logins to an identity, to a new one if it has no id.
+// addLogins links logins to an identity, to a new one if it has no id. Stale if
+// another request linked one of them meanwhile.
 func (s *Service) addLogins(ctx context.Context, pool *Pool, i Identity, fresh []Login) (Identity, error) {
 	if len(fresh) == 0 && i.ID != "" {
 		return i, nil
 	}
-	isNew := i.ID == ""
-	if isNew {
+	if i.ID == "" {
 		i = Identity{ID: IdentityID(newID(pool.ID.Region())), Pool: pool.ID, Created: MillisOf(s.now())}
 	}
 	i.Logins = slices.Concat(i.Logins, fresh)
 	i.Modified, i.Disabled = MillisOf(s.now()), false
-	if err := checkLogins(pool, i.ID, i.Logins); err != nil {
-		return Identity{}, err
-	}
 	err := s.Store.PutIdentity(ctx, i)
-	if KindOf(err) == Exists { // another request linked it a moment ago
-		return Identity{}, &Error{Kind: errRaced, Op: "link logins", Err: err}
+	if KindOf(err) == Exists {
+		return Identity{}, &Error{Kind: Stale, Op: "link logins", Err: err}
 	}
 	i.Revision++
 	return i, err

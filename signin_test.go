@@ -287,8 +287,8 @@ func TestDeveloperIdentities(t *testing.T) {
 	other, _, err := token("", "login.app:bea")
 	k.ok(err)
 	lookup := func(id tributary.IdentityID, user string) (string, error) {
-		id, users, _, err := k.LookupDeveloper(k.ctx, developer, poolA, id, user, "", 10)
-		return fmt.Sprint(id, users), err
+		out, err := k.LookupDeveloper(k.ctx, developer, tributary.DeveloperQuery{Pool: poolA, Identity: id, User: user, Most: 10})
+		return fmt.Sprint(out.Identity, out.Users), err
 	}
 	for text, ask := range map[string][2]string{
 		fmt.Sprint(guest, []string{"ann"}):    {string(guest), ""},
@@ -311,12 +311,14 @@ func TestDeveloperIdentities(t *testing.T) {
 	got, err := lookup(guest, "")
 	k.ok(err)
 	want(t, "the users", got, fmt.Sprint(guest, []string{"ann", "bea"}))
-	first, users, next, err := k.LookupDeveloper(k.ctx, developer, poolA, guest, "", "", 1)
+	page := tributary.DeveloperQuery{Pool: poolA, Identity: guest, Most: 1}
+	first, err := k.LookupDeveloper(k.ctx, developer, page)
 	k.ok(err)
-	want(t, "a page", fmt.Sprint(first, users), fmt.Sprint(guest, []string{"ann"}))
-	_, users, next, err = k.LookupDeveloper(k.ctx, developer, poolA, guest, "", next, 1)
+	want(t, "a page", fmt.Sprint(first.Identity, first.Users), fmt.Sprint(guest, []string{"ann"}))
+	page.NextToken = first.NextToken
+	last, err := k.LookupDeveloper(k.ctx, developer, page)
 	k.ok(err)
-	want(t, "the last page", fmt.Sprint(users, next), fmt.Sprint([]string{"bea"}, ""))
+	want(t, "the last page", fmt.Sprint(last.Users, last.NextToken), fmt.Sprint([]string{"bea"}, ""))
 	k.kind(k.UnlinkDeveloper(k.ctx, developer, poolA, guest, "login.app", "carl"), tributary.Exists)
 	k.kind(k.UnlinkDeveloper(k.ctx, developer, poolA, guest, "another.app", "ann"), tributary.Invalid)
 	k.ok(k.UnlinkDeveloper(k.ctx, developer, poolA, guest, "login.app", "bea"))

@@ -8,7 +8,7 @@ import (
 
 const (
 	flushEvery = 5 * time.Second  // counted sessions are added to the store
-	sweepEvery = 15 * time.Second // for pools that were deleted through another node
+	sweepEvery = 15 * time.Second // for what was deleted or merged through another node
 )
 
 // Run adds up the sessions of this process until ctx is done.
@@ -28,7 +28,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// RunSweep removes the data of deleted pools until ctx is done. One process is
+// RunSweep does what [Service.Sweep] does until ctx is done. One process is
 // enough, and more do no harm.
 func (s *Service) RunSweep(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
@@ -59,9 +59,9 @@ func (s *Service) wakeSweep() {
 }
 
 // Sweep finishes merges and deletions of identities that were not finished by
-// who began them, and empties the deleted pools. Their datasets go by Changes, so that
-// stream and warehouse hear of it. A pool that cannot be emptied does not keep
-// the others.
+// who began them, and empties the deleted pools. Their datasets go by Changes,
+// so that stream and warehouse hear of it. A pool that cannot be emptied does
+// not keep the others.
 func (s *Service) Sweep(ctx context.Context) error {
 	err := s.sweepIdentities(ctx)
 	pools, listed := s.Store.Pools(ctx, "", 1<<30)

@@ -10,6 +10,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +32,9 @@ type Auth struct {
 	once     sync.Once
 	verifier *awswire.Verifier[tributary.Principal]
 
-	mu    sync.Mutex
-	known map[string]knownKey // opened a moment ago, by access key id
+	mu     sync.Mutex             // guards what follows
+	known  map[string]knownKey    // opened a moment ago, by access key id
+	opened map[string]credentials // by session token
 }
 
 // knownKey is a developer's key as it was read from the store.
@@ -48,7 +50,14 @@ type knownKey struct {
 // another policy, may be used as before for so long.
 const knownFor = time.Second
 
-// mostKnown bounds the remembered keys.
+// credentials are an identity's, as its session token has them.
+type credentials struct {
+	secret string
+	who    tributary.Principal
+	until  int64 // Unix seconds
+}
+
+// mostKnown bounds the remembered keys, and the remembered credentials.
 const mostKnown = 1024
 
 // credentialsLife is how long an identity's credentials are good by default.
@@ -206,26 +215,48 @@ func (a *Auth) Issue(g tributary.Grant) (awswire.Credentials, time.Time, error) 
 }
 
 func (a *Auth) openCredentials(id, token string) (string, tributary.Principal, error) {
+	c, err := a.credentials(token)
+	switch {
+	case err != nil:
+		return "", tributary.Principal{}, err
+	case c.who.AccessKey != id:
+		return "", tributary.Principal{}, awswire.UnknownKey()
+	case a.now().Unix() >= c.until:
+		return "", tributary.Principal{}, &awswire.Fault{Code: "ExpiredTokenException", Status: http.StatusForbidden, Message: "The security token included in the request is expired"}
+	}
+	return c.secret, c.who, nil
+}
+
+// credentials opens a session token, or finds that it was opened before.
+func (a *Auth) credentials(token string) (credentials, error) {
+	a.mu.Lock()
+	c, ok := a.opened[token]
+	a.mu.Unlock()
+	if ok {
+		return c, nil
+	}
 	var s sealed
 	plain, err := a.Sealer.Open(credentialsContext, token)
 	if err == nil {
 		err = json.Unmarshal(plain, &s)
 	}
-	if err != nil || s.AccessKey != id {
-		return "", tributary.Principal{}, awswire.UnknownKey()
+	if err != nil {
+		return c, awswire.UnknownKey()
 	}
-	if a.now().Unix() >= s.Until {
-		return "", tributary.Principal{}, &awswire.Fault{Code: "ExpiredTokenException", Status: http.StatusForbidden, Message: "The security token included in the request is expired"}
+	c = credentials{secret: s.Secret, until: s.Until, who: tributary.Principal{AccessKey: s.AccessKey, Pool: s.Pool, Identity: s.Identity}}
+	if s.Role != "" || len(s.Tags) > 0 || s.Policy != "" {
+		c.who.Session = &tributary.Session{Role: s.Role, Name: s.Session, Tags: s.Tags}
 	}
-	p := tributary.Principal{AccessKey: id, Pool: s.Pool, Identity: s.Identity}
-	if s.Role != "" || len(s.Tags) > 0 {
-		p.Session = &tributary.Session{Role: s.Role, Name: s.Session, Tags: s.Tags}
+	if s.Policy != "" {
+		if c.who.Session.Policy, err = tributary.ParsePolicy(s.Policy); err != nil { // it was checked when it was sealed
+			return c, &tributary.Error{Kind: tributary.Internal, Op: "open credentials", Err: err}
+		}
 	}
-	if s.Policy == "" {
-		return s.Secret, p, nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.opened == nil || len(a.opened) >= mostKnown {
+		a.opened = map[string]credentials{}
 	}
-	if p.Session.Policy, err = tributary.ParsePolicy(s.Policy); err != nil { // it was checked when it was sealed
-		return "", tributary.Principal{}, &tributary.Error{Kind: tributary.Internal, Op: "open credentials", Err: err}
-	}
-	return s.Secret, p, nil
+	a.opened[strings.Clone(token)] = c // its header would be kept whole
+	return c, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"testing"
@@ -131,6 +132,40 @@ func TestSession(t *testing.T) {
 	p, code := k.who(k.auth, c)
 	if code != "" || p.Session == nil || p.Session.Role != "arn:role" || p.Session.Tags["team"] != "red" {
 		t.Errorf("%+v, %s", p.Session, code)
+	}
+}
+
+// TestSessionOfAPolicyOnly: a session may have a policy and no role.
+func TestSessionOfAPolicyOnly(t *testing.T) {
+	k := newKit(t)
+	c, _, err := k.auth.Issue(tributary.Grant{Identity: tributary.Identity{ID: "us-east-1:1", Pool: "us-east-1:2"}, Policy: `{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`})
+	k.ok(err)
+	if p, code := k.who(k.auth, c); code != "" || p.Session == nil || p.Session.Policy == nil {
+		t.Errorf("%+v, %s", p.Session, code)
+	}
+}
+
+// TestManyCredentials: those that were opened before are told from others, and
+// are few.
+func TestManyCredentials(t *testing.T) {
+	k := newKit(t)
+	var all []awswire.Credentials
+	for n := range 1100 {
+		c, _, err := k.auth.Issue(tributary.Grant{Identity: tributary.Identity{ID: tributary.IdentityID(fmt.Sprint("us-east-1:", n)), Pool: "us-east-1:2"}})
+		k.ok(err)
+		all = append(all, c)
+	}
+	for range 2 {
+		for n, c := range all {
+			if p, code := k.who(k.auth, c); code != "" || p.Identity != tributary.IdentityID(fmt.Sprint("us-east-1:", n)) {
+				t.Fatalf("%d: %+v, %s", n, p, code)
+			}
+		}
+	}
+	mixed := all[len(all)-1]
+	mixed.SessionToken = all[len(all)-2].SessionToken
+	if _, code := k.who(k.auth, mixed); code != "UnrecognizedClientException" {
+		t.Errorf("a token of another's that was opened before: %s", code)
 	}
 }
 

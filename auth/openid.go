@@ -90,19 +90,6 @@ func (t *Tokens) known(ctx context.Context, missing func(map[uint32]*rsa.Private
 	return keys, current, nil
 }
 
-// Look reads the keys anew if any were ever used.
-func (t *Tokens) Look(ctx context.Context) error {
-	t.look.Lock()
-	defer t.look.Unlock()
-	t.mu.Lock()
-	used := t.keys != nil
-	t.mu.Unlock()
-	if !used {
-		return nil
-	}
-	return t.Rotation.Look(ctx)
-}
-
 // claims is what a token says, in AWS's names.
 type claims struct {
 	Issuer   string       `json:"iss"`

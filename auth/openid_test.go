@@ -152,10 +152,10 @@ func TestOpenIDKeysRotate(t *testing.T) {
 		t.Fatal("two nodes have two keys")
 	}
 	k.clock = k.clock.Add(31 * 24 * time.Hour)
-	k.ok(one.Look(t.Context()))
+	k.ok(one.Rotation.Look(t.Context()))
 	old = issue(one)
 	k.clock = k.clock.Add(2 * time.Minute)
-	k.ok(one.Look(t.Context()))
+	k.ok(one.Rotation.Look(t.Context()))
 	fresh := issue(one)
 	if name(fresh) == name(old) {
 		t.Fatal("the key was not replaced")
@@ -164,13 +164,13 @@ func TestOpenIDKeysRotate(t *testing.T) {
 		t.Error("a token of the new key or of the old is refused")
 	}
 	k.clock = k.clock.Add(23 * time.Hour)
-	k.ok(one.Look(t.Context()))
-	k.ok(other.Look(t.Context()))
+	k.ok(one.Rotation.Look(t.Context()))
+	k.ok(other.Rotation.Look(t.Context()))
 	if !opens(old) {
 		t.Error("a token of the old key is refused within its life")
 	}
 	k.clock = k.clock.Add(48 * time.Hour)
-	k.ok(one.Look(t.Context()))
+	k.ok(one.Rotation.Look(t.Context()))
 	keys, err := k.store.SealingKeys(t.Context())
 	k.ok(err)
 	if len(keys) != 1 {

@@ -108,7 +108,7 @@ func (s *server) buildBackground(context.Context) error {
 		// A start without the warehouse must not cost it what it has not got yet.
 		Work: (&stream.Retention{Store: s.store, Groups: []string{warehouseGroup}, Log: s.log}).Run}
 	sweep := &stream.Job{Group: sweepGroup, Node: now.node, Leases: s.store, Log: s.log, Work: s.service.RunSweep}
-	s.background = append(s.background, s.rotation.Run, s.runTokens, s.audit.Run, s.service.Run, retention.Run, sweep.Run)
+	s.background = append(s.background, s.rotation.Run, s.tokens.Rotation.Run, s.audit.Run, s.service.Run, retention.Run, sweep.Run)
 	return nil
 }
 

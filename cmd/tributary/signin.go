@@ -26,22 +26,6 @@ func (s *server) openSignIn(context.Context) error {
 	return nil
 }
 
-// runTokens keeps the keys that tokens are signed with up to date.
-func (s *server) runTokens(ctx context.Context) error {
-	tick := time.NewTicker(15 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := s.tokens.Look(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("keys of OpenID tokens cannot be read, will try again", "err", err)
-		}
-	}
-}
-
 // auditTimeout is how long a change by a developer waits for the audit log.
 const auditTimeout = 5 * time.Second
 

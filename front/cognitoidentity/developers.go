@@ -42,11 +42,13 @@ type lookupOut struct {
 }
 
 func (f *front) lookupDeveloper(ctx context.Context, p principal, in *lookupIn) (*lookupOut, error) {
-	id, users, next, err := f.service.LookupDeveloper(ctx, p, in.poolRef.id(), in.identityRef.id(), in.DeveloperUserIdentifier, in.NextToken, in.MaxResults)
+	out, err := f.service.LookupDeveloper(ctx, p, tributary.DeveloperQuery{
+		Pool: in.poolRef.id(), Identity: in.identityRef.id(), User: in.DeveloperUserIdentifier, NextToken: in.NextToken, Most: in.MaxResults,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &lookupOut{identityRef{string(id)}, users, awswire.Nullable(next)}, nil
+	return &lookupOut{identityRef{string(out.Identity)}, out.Users, awswire.Nullable(out.NextToken)}, nil
 }
 
 type mergeIn struct {

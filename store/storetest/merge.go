@@ -87,7 +87,7 @@ func (k *kit) killAt(write int, applied bool) *Faulty {
 
 // killed runs f with every write of a sign-in as the last one that a process
 // did, or did not, and at the end with none.
-func (k *kit) killed(f func(m *meeting, died bool)) {
+func (k *kit) killed(f func(m *meeting)) {
 	n := 0
 	for _, shards := range []int{1, 4} {
 		for _, applied := range []bool{false, true} {
@@ -100,7 +100,7 @@ func (k *kit) killed(f func(m *meeting, died bool)) {
 				} else if write < 5 {
 					k.Fatalf("the merge took %d writes only", write-1)
 				}
-				f(m, died)
+				f(m)
 			}
 		}
 	}
@@ -109,7 +109,7 @@ func (k *kit) killed(f func(m *meeting, died bool)) {
 // mergeKilled: whenever a process dies in a merge, another one finishes it, and
 // nothing is lost or doubled.
 func mergeKilled(k *kit) {
-	k.killed(func(m *meeting, died bool) {
+	k.killed(func(m *meeting) {
 		s := k.service(k.s)
 		k.ok(s.Sweep(k.Context()))
 		g := got(m.signIn(s))(k)
@@ -124,7 +124,7 @@ func mergeKilled(k *kit) {
 // mergeKilledAndDeleted: a copy that was deleted before the merge was finished
 // does not come again.
 func mergeKilledAndDeleted(k *kit) {
-	k.killed(func(m *meeting, died bool) {
+	k.killed(func(m *meeting) {
 		s := k.service(k.s)
 		var left []string
 		for _, name := range []string{"small", "large"} {
