@@ -209,7 +209,11 @@ func TestUnlink(t *testing.T) {
 	k.kind(err, tributary.Denied)
 	_, err = k.signIn(i, "google:ann")
 	k.kind(err, tributary.Denied)
-	// But a developer can give it to a user again.
+	// But developers look after its data, and can give it to a user again.
+	notes := tributary.DatasetKey{Pool: poolA, Identity: i, Dataset: "notes"}
+	k.update(notes, tributary.Patch{Key: "a", Value: "1"})
+	_, _, err = k.ListDatasets(k.ctx, asIdentity(poolA, i), poolA, i, "", 0)
+	k.kind(err, tributary.Denied)
 	g, _, err := k.DeveloperToken(k.ctx, developer, tributary.DeveloperSignIn{SignIn: tributary.SignIn{Pool: poolA, Identity: i, Logins: logins("login.app:ann")}})
 	k.ok(err)
 	if g.ID != i || g.Disabled {
