@@ -171,40 +171,6 @@ func (s *Service) PoolUsage(ctx context.Context, p Principal, id PoolID) (Usage,
 	return u, err
 }
 
-// SetStream sets where a pool's changes go, for use in the edit of
-// [Service.ChangePool]. An empty name keeps the one it has.
-//
-// Errors: Invalid if there is no such stream.
-func (s *Service) SetStream(ctx context.Context, pool *Pool, name StreamName, role string, enabled bool) error {
-	const op = "set stream"
-	c := &pool.Stream
-	if name == "" {
-		name = c.Name
-	}
-	if err := CheckStreamName(name); err != nil {
-		return err
-	}
-	if name == AuditStream {
-		return errAuditStream(op)
-	}
-	if role == "" {
-		role = c.RoleARN
-	}
-	next := StreamConfig{Name: name, ID: c.ID, RoleARN: role, Enabled: enabled}
-	// A stream that is gone can still be switched off.
-	if enabled || name != c.Name {
-		stream, err := s.Store.Stream(ctx, name)
-		if KindOf(err) == NotFound {
-			return Errorf(Invalid, op, "Stream %s does not exist. Create it first", name)
-		} else if err != nil {
-			return err
-		}
-		next.ID = stream.ID
-	}
-	*c = next
-	return nil
-}
-
 // NewGuest makes an identity without a login.
 //
 // Errors: NotFound if the pool is, Denied if it has no guests.
@@ -375,12 +341,27 @@ func (s *Service) Stream(ctx context.Context, p Principal, name StreamName) (Str
 	return st, err
 }
 
-// Streams lists up to most streams above a name.
+// Streams lists up to most embedded streams above a name.
 func (s *Service) Streams(ctx context.Context, p Principal, above StreamName, most int) ([]Stream, error) {
 	if err := s.Allow(p, "list streams", allResources); err != nil {
 		return nil, err
 	}
-	return s.Store.Streams(ctx, above, most)
+	var out []Stream
+	for {
+		page, err := s.Store.Streams(ctx, above, most)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			above = page[i].Name
+			if page[i].Kind == Embedded && len(out) < most {
+				out = append(out, page[i])
+			}
+		}
+		if len(page) < most || len(out) == most {
+			return out, nil
+		}
+	}
 }
 
 // DeleteStream deletes a stream with its entries. Streaming of the pools that
@@ -404,22 +385,4 @@ func (s *Service) DeleteStream(ctx context.Context, p Principal, name StreamName
 		}
 	}
 	return busy(op)
-}
-
-func (s *Service) turnOff(ctx context.Context, stream Stream) error {
-	pools, err := s.Store.Pools(ctx, "", 1<<30)
-	if err != nil {
-		return err
-	}
-	for _, pool := range pools {
-		if pool.Route() != stream.ID {
-			continue
-		}
-		pool.Stream.Enabled = false
-		pool.Stream.DisabledReason = fmt.Sprintf("Stream %s was deleted at %s", stream.Name, s.now().UTC().Format(time.RFC3339))
-		if err := s.Store.PutPool(ctx, pool); err != nil {
-			return err
-		}
-	}
-	return nil
 }

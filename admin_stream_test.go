@@ -78,7 +78,7 @@ func TestSetStream(t *testing.T) {
 	want(t, "the route", p.Route(), one.ID)
 	p, err = k.route(poolA, "", "", false)
 	k.ok(err)
-	want(t, "turned off, name and role kept", p.Stream, tributary.StreamConfig{Name: "one", ID: one.ID, RoleARN: "arn:role"})
+	want(t, "turned off, name and role kept", p.Stream, tributary.StreamConfig{Name: "one", ID: one.ID, RoleARN: "arn:role", Off: tributary.MillisOf(k.clock.Now())})
 	want(t, "the route", p.Route(), tributary.DefaultStream)
 	p, err = k.route(poolA, "two", "arn:other", true)
 	k.ok(err)
@@ -95,6 +95,66 @@ func TestSetStream(t *testing.T) {
 	p, err = k.Pool(k.ctx, developer, poolA)
 	k.ok(err)
 	want(t, "after the refusals", p.Stream.Name, "two")
+}
+
+// TestKinesisStreams: pools share a stream at Kinesis if they agree on all of
+// it, and a failure of it is theirs together.
+func TestKinesisStreams(t *testing.T) {
+	k := newFilledKit(t, tributary.Limits{})
+	const role = "arn:aws:iam::123456789012:role/stream"
+	_, err := k.route(poolA, "far", role, true)
+	k.kind(err, tributary.Invalid)
+	k.Kinesis = true
+	_, err = k.route(poolA, "far", "", true)
+	k.kind(err, tributary.Invalid)
+	a, err := k.route(poolA, "far", role, true)
+	k.ok(err)
+	b, err := k.route(poolB, "far", role, true)
+	k.ok(err)
+	other, err := k.route(poolB, "far", role+"-2", true)
+	k.ok(err)
+	if a.Route() != b.Route() || a.Route() == other.Route() || a.Route() == tributary.DefaultStream {
+		t.Errorf("the routes are %d, %d and with another role %d", a.Route(), b.Route(), other.Route())
+	}
+	_, err = k.route(poolB, "far", role, true)
+	k.ok(err)
+	list, err := k.Streams(k.ctx, developer, "", 1)
+	k.ok(err)
+	want(t, "embedded streams", len(list), 0)
+
+	name := tributary.Target{Name: "far", Region: "eu-west-1", RoleARN: role}.StreamName()
+	k.ok(k.FailStream(k.ctx, name, "it is gone"))
+	for _, id := range []tributary.PoolID{poolA, poolB} {
+		p, err := k.Pool(k.ctx, developer, id)
+		k.ok(err)
+		if p.Stream.Enabled || p.Stream.DisabledReason != "it is gone" || p.Route() != a.Route() {
+			t.Errorf("after the failure %+v", p.Stream)
+		}
+	}
+	k.set(key("d"), "a", "kept")
+	want(t, "changes that are kept", k.changesOf(a.Route()), 1)
+	// Who turns streaming on again does so for all who share it; what a person
+	// turned off stays off.
+	_, err = k.route(poolB, "", "", false)
+	k.ok(err)
+	p, err := k.route(poolA, "", "", true)
+	k.ok(err)
+	want(t, "on again", p.Stream, tributary.StreamConfig{Name: "far", ID: a.Route(), RoleARN: role, Enabled: true})
+	st, err := k.Store.Stream(k.ctx, name)
+	k.ok(err)
+	want(t, "the stream's failure", st.Failure, "")
+	p, err = k.Pool(k.ctx, developer, poolB)
+	k.ok(err)
+	if p.Stream.Enabled || p.Route() != tributary.DefaultStream {
+		t.Errorf("the other pool is %+v", p.Stream)
+	}
+	off := p.Stream.Off
+	p, err = k.route(poolB, "", "", true)
+	k.ok(err)
+	want(t, "the gap begins", p.Stream.GapFrom, off)
+	if p.Stream.Off != 0 || p.Stream.GapUntil < off {
+		t.Errorf("on again it is %+v", p.Stream)
+	}
 }
 
 // changesOf counts the changes in a stream's logs.

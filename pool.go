@@ -94,7 +94,9 @@ type Pool struct {
 	PrincipalTags    map[string]TagMap // by provider
 
 	Stream  StreamConfig
+	Bulk    BulkPublish
 	Push    PushConfig
+	Events  map[string]string // function by event, as Cognito Events has them
 	Limits  Limits
 	Created Millis
 	// Deleted marks a pool that is refused to all and being emptied.
@@ -111,6 +113,7 @@ func (p *Pool) Clone() Pool {
 	for arn, clients := range out.OpenIDClients {
 		out.OpenIDClients[arn] = slices.Clone(clients)
 	}
+	out.Events = maps.Clone(p.Events)
 	out.Roles, out.PrincipalTags = p.Roles.clone(), cloneTagMaps(p.PrincipalTags)
 	for i := range out.CognitoProviders {
 		c := &out.CognitoProviders[i]
@@ -146,12 +149,40 @@ type StreamConfig struct {
 	Enabled bool
 	// DisabledReason is set when streaming turned itself off.
 	DisabledReason string
+	// Kept says that it turned itself off because the stream could not be
+	// reached: the changes are kept in its log, to be sent later.
+	Kept bool
+	// Off is since when it is off by a person's will, 0 if it is not. What is
+	// changed meanwhile never reaches the stream.
+	Off Millis
+	// GapFrom and GapUntil are the last time that streaming was off like that,
+	// or in which changes were dropped; 0 if there was none.
+	GapFrom, GapUntil Millis
+}
+
+// BulkStatus is how far a bulk publish got, in AWS's words.
+type BulkStatus string
+
+// The states of a bulk publish.
+const (
+	BulkNotStarted BulkStatus = "" // NOT_STARTED on the wire
+	BulkInProgress BulkStatus = "IN_PROGRESS"
+	BulkFailed     BulkStatus = "FAILED"
+	BulkSucceeded  BulkStatus = "SUCCEEDED"
+)
+
+// BulkPublish is the last bulk publish of a pool.
+type BulkPublish struct {
+	Status             BulkStatus
+	Started, Completed Millis   // Completed: 0 before it ended
+	Stream             StreamID // where it goes
+	Failure            string   // why it failed
 }
 
 // Route is the log to which the pool's changes go: the configured stream while
-// it is enabled, else the store's default log.
+// it is enabled, or will go on later, else the store's default log.
 func (p *Pool) Route() StreamID {
-	if p.Stream.Enabled && p.Stream.ID != 0 {
+	if (p.Stream.Enabled || p.Stream.Kept) && p.Stream.ID != 0 {
 		return p.Stream.ID
 	}
 	return DefaultStream

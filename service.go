@@ -26,8 +26,10 @@ type Service struct {
 	// StrictSyncCount answers AWS's 400 to a LastSyncCount above the dataset's,
 	// instead of a full list.
 	StrictSyncCount bool
-	Log             *slog.Logger     // nil: no log
-	Now             func() time.Time // nil: time.Now
+	// Kinesis says that a stream that is not embedded is one at Amazon Kinesis.
+	Kinesis bool
+	Log     *slog.Logger     // nil: no log
+	Now     func() time.Time // nil: time.Now
 
 	policies policies
 

@@ -144,6 +144,22 @@ type Log interface {
 	Append(ctx context.Context, stream StreamID, entries []Entry) ([]Position, error)
 }
 
+// DeviceID names an installation of an app.
+type DeviceID string
+
+// Device is an installation of an app, which is told when a dataset was changed
+// by another one.
+type Device struct {
+	ID       DeviceID
+	Revision int64 // 0 in a device that is not stored yet
+	Identity IdentityID
+	Platform string // APNS, APNS_SANDBOX, GCM or ADM
+	Token    string // of the platform
+	Endpoint string // ARN at SNS
+	Datasets []DatasetName
+	Created  Millis
+}
+
 // Leases keeps who carries what, and how far they got.
 type Leases interface {
 	// Leases lists a group's leases.

@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/big"
 	"math/bits"
 	"regexp"
@@ -41,7 +42,29 @@ type StreamKind string
 // The kinds of stream.
 const (
 	Embedded StreamKind = "embedded" // read from the log, through the Kinesis API
+	Kinesis  StreamKind = "kinesis"  // at Amazon Kinesis; the log is what is still to be sent there
 )
+
+// Target is a stream at Amazon Kinesis, and how it is reached. Pools share the
+// log of one if all of it is the same.
+type Target struct {
+	Name    StreamName
+	Region  string
+	RoleARN string // assumed to write to it
+}
+
+// StreamName is the name under which the store has the stream. No embedded
+// stream can have it.
+func (t Target) StreamName() StreamName {
+	return StreamName("kinesis:" + t.Region + ":" + string(t.Name) + ":" + t.RoleARN)
+}
+
+// Consumer is a reader of an embedded stream that registered for an output of
+// its own.
+type Consumer struct {
+	Name    string
+	Created Millis // part of its ARN
+}
 
 // DefaultRetention is how long an embedded stream keeps its entries.
 const DefaultRetention = 24 * time.Hour
@@ -55,6 +78,15 @@ type Stream struct {
 	Shards    []ShardRange // in the order of their numbers; never shrinks
 	Retention time.Duration
 	Created   Millis
+
+	// Of an embedded stream.
+	Tags      map[string]string
+	Consumers []Consumer
+
+	// Of a stream of kind Kinesis.
+	Target Target
+	// Failure is why nothing is sent any more; "" while it is.
+	Failure string
 }
 
 // Shard names one shard of one stream.
@@ -77,7 +109,7 @@ type ShardRange struct {
 // Clone copies a stream, so that nothing is shared.
 func (s *Stream) Clone() Stream {
 	out := *s
-	out.Shards = slices.Clone(s.Shards)
+	out.Shards, out.Consumers, out.Tags = slices.Clone(s.Shards), slices.Clone(s.Consumers), maps.Clone(s.Tags)
 	for i := range out.Shards {
 		out.Shards[i].Parents = slices.Clone(out.Shards[i].Parents)
 	}
