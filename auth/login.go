@@ -23,16 +23,18 @@ import (
 type Logins struct {
 	// Endpoints are base URLs that stand for those of providers, by the
 	// provider's name in a request's Logins: a proxy's, say. Of an OpenID Connect
-	// provider it is where the discovery document is sought, and the issuer that
-	// this document states is then the one whose tokens are taken.
+	// provider it is where the discovery document is sought. The issuer that the
+	// document states must be the provider's own or this URL, and is then the one
+	// whose tokens are taken.
 	Endpoints map[string]string
 	Client    *http.Client     // nil: one of its own
 	Now       func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: no log
 
 	mu      sync.Mutex
-	own     *http.Client       // made when first needed
-	issuers map[string]*issuer // by URL
+	own     *http.Client         // made when first needed
+	issuers map[string]*issuer   // by provider
+	warned  map[string]time.Time // of a provider: when last
 }
 
 const (
@@ -42,6 +44,8 @@ const (
 	longestUser = 255
 	// patience bounds all that is asked for one login.
 	patience = 5 * time.Second
+	// mostProviders bounds what is remembered of providers, which pools name.
+	mostProviders = 1024
 )
 
 // The providers that have protocols of their own, or none that can be had.
@@ -70,6 +74,9 @@ func (l *Logins) VerifyLogin(ctx context.Context, pool *tributary.Pool, provider
 	}
 	user, claims, err := l.verify(ctx, provider, clients, token)
 	if f := (*failure)(nil); errors.As(err, &f) {
+		if ctx.Err() == nil { // else the caller has gone, which is not the provider's fault
+			l.warn("a login provider cannot be asked", provider, f)
+		}
 		err = &tributary.Error{Kind: tributary.Trigger, Op: opVerify, Msg: fmt.Sprintf("Login provider %s %s.", provider, f.what), Err: f.err}
 	}
 	if err == nil && !validUser(user) {
@@ -90,11 +97,11 @@ func (l *Logins) verify(ctx context.Context, provider string, clients []string, 
 	case twitter, digits:
 		return "", nil, tributary.Errorf(tributary.Denied, opVerify, "Login provider %s is not supported by this server.", provider)
 	}
-	base := "https://" + strings.TrimSuffix(provider, "/")
-	if !looksLikeIssuer(base) {
+	own := "https://" + strings.TrimSuffix(provider, "/")
+	if !looksLikeIssuer(own) {
 		return "", nil, unsupported()
 	}
-	return l.verifyOpenID(ctx, provider, base, clients, token)
+	return l.verifyOpenID(ctx, provider, own, clients, token)
 }
 
 // clientsOf gives the app ids whose tokens a pool takes from a provider. The
@@ -151,13 +158,13 @@ func validUser(s string) bool {
 	return s != "" && utf8.RuneCountInString(s) <= longestUser && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// endpoint gives the base URL of a provider, which is base unless Endpoints
+// endpoint gives the base URL of a provider, which is its own unless Endpoints
 // says otherwise.
-func (l *Logins) endpoint(provider, base string) (url string, replaced bool) {
+func (l *Logins) endpoint(provider, own string) string {
 	if other := l.Endpoints[provider]; other != "" {
-		return strings.TrimSuffix(other, "/"), true
+		return strings.TrimSuffix(other, "/")
 	}
-	return base, false
+	return own
 }
 
 func (l *Logins) now() time.Time {

@@ -22,7 +22,7 @@ func (l *Logins) verifyFacebook(ctx context.Context, clients []string, token str
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	base, _ := l.endpoint(facebook, "https://"+facebook)
+	base := l.endpoint(facebook, "https://"+facebook)
 	app, err := l.graph(ctx, base+"/app", url.Values{"access_token": {token}})
 	if err != nil {
 		return "", nil, err
@@ -66,7 +66,7 @@ func (l *Logins) graph(ctx context.Context, address string, query url.Values) (s
 func (l *Logins) verifyAmazon(ctx context.Context, clients []string, token string) (user string, claims map[string]any, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	base, _ := l.endpoint(amazon, "https://api.amazon.com")
+	base := l.endpoint(amazon, "https://api.amazon.com")
 	status, body, err := l.present(ctx, base+"/auth/o2/tokeninfo", url.Values{"access_token": {token}})
 	if err != nil {
 		return "", nil, err

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -33,6 +34,32 @@ func (f *failure) Error() string {
 }
 
 func (f *failure) Unwrap() error { return f.err }
+
+// warn logs what a provider does wrong, without the query of any URL: a redirect
+// may have brought a secret in it.
+func (l *Logins) warn(text, provider string, err error) {
+	if l.Log == nil || !l.isNews(provider) {
+		return
+	}
+	what, _, _ := strings.Cut(err.Error(), "?")
+	l.Log.Warn(text, "provider", provider, "err", what)
+}
+
+// isNews tells whether nothing was logged of a provider for a while: every login
+// meets the same.
+func (l *Logins) isNews(provider string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	if last, ok := l.warned[provider]; ok && now.Sub(last) < pause {
+		return false
+	}
+	if l.warned == nil || len(l.warned) >= mostProviders {
+		l.warned = map[string]time.Time{}
+	}
+	l.warned[provider] = now
+	return true
+}
 
 // client gives Client, or one of its own, with its redirects bounded.
 func (l *Logins) client() *http.Client {
@@ -118,7 +145,11 @@ func ask(ctx context.Context, send func(*http.Request) (*http.Response, error), 
 
 func unreachable(err error) error {
 	var timeout interface{ Timeout() bool }
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	late := errors.As(err, &timeout) && timeout.Timeout()
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		err = u.Err // the URL, before it, may end with a query
+	}
+	if late {
 		return &failure{"does not answer in time", err}
 	}
 	return &failure{"cannot be reached", err}

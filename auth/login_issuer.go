@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strings"
 	"sync"
@@ -23,8 +22,6 @@ const (
 	// after one failed, and between two because of a key that is unknown: forged
 	// tokens must not hammer the issuer.
 	pause = 10 * time.Second
-	// mostIssuers bounds the remembered issuers, which come from pools.
-	mostIssuers = 1024
 )
 
 // document is what an issuer publishes.
@@ -36,9 +33,9 @@ type document struct {
 
 // issuer remembers what an OpenID Connect issuer publishes.
 type issuer struct {
-	read func(context.Context) (*document, error)
-	now  func() time.Time
-	log  *slog.Logger // nil: no log
+	read  func(context.Context) (*document, error)
+	now   func() time.Time
+	stale func(error) // hears that doc stays in use because of an error
 
 	flight singleflight.Group
 
@@ -49,30 +46,33 @@ type issuer struct {
 	wanted time.Time // when doc was last read again for a key that it lacks
 }
 
-// issuerAt finds the issuer at a URL. It must call itself by this URL unless
-// anyName is set.
-func (l *Logins) issuerAt(base string, anyName bool) *issuer {
+// issuerOf finds the issuer of a provider, whose own URL is given. Providers that
+// share an endpoint do not share an issuer: each may have its own name only.
+func (l *Logins) issuerOf(provider, own string) *issuer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if i, ok := l.issuers[base]; ok {
+	if i, ok := l.issuers[provider]; ok {
 		return i
 	}
-	if l.issuers == nil || len(l.issuers) >= mostIssuers {
+	if l.issuers == nil || len(l.issuers) >= mostProviders {
 		l.issuers = map[string]*issuer{}
 	}
-	i := &issuer{now: l.now, log: l.Log, read: func(ctx context.Context) (*document, error) {
-		return l.readIssuer(ctx, base, anyName)
-	}}
-	if l.Log != nil {
-		i.log = l.Log.With("issuer", base)
+	base := l.endpoint(provider, own)
+	i := &issuer{
+		now:  l.now,
+		read: func(ctx context.Context) (*document, error) { return l.readIssuer(ctx, base, own) },
+		stale: func(err error) {
+			l.warn("the keys of a login provider could not be read again, the old ones stay in use", provider, err)
+		},
 	}
-	l.issuers[base] = i
+	l.issuers[provider] = i
 	return i
 }
 
-// readIssuer reads the discovery document and the keys that it points to.
+// readIssuer reads the discovery document below a base URL and the keys that it
+// points to. The issuer must call itself by this URL or by the provider's own.
 // Errors are of type *failure.
-func (l *Logins) readIssuer(ctx context.Context, base string, anyName bool) (*document, error) {
+func (l *Logins) readIssuer(ctx context.Context, base, own string) (*document, error) {
 	// Every request that waits shares this attempt, so that it must not end with
 	// the first of them.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
@@ -86,8 +86,8 @@ func (l *Logins) readIssuer(ctx context.Context, base string, anyName bool) (*do
 	}
 	// Some issuers have a slash at the end of their name, which the keys of
 	// Logins lack.
-	if name := strings.TrimSuffix(found.Issuer, "/"); name == "" || name != base && !anyName {
-		return nil, nonsense(fmt.Errorf("the discovery document of %s names the issuer %q", base, found.Issuer))
+	if name := strings.TrimSuffix(found.Issuer, "/"); name != base && name != own {
+		return nil, nonsense(fmt.Errorf("the discovery document of %s names the issuer %q, which must be this URL or %s", base, found.Issuer, own))
 	}
 	if !mayHoldKeys(found.JWKSURI, base) {
 		return nil, nonsense(fmt.Errorf("jwks_uri %q is no https URL", found.JWKSURI))
@@ -239,8 +239,8 @@ func (i *issuer) keep(doc *document, err error, forKey bool) error {
 	if soon := i.now().Add(pause); i.due.Before(soon) {
 		i.due = soon
 	}
-	if i.doc != nil && i.log != nil {
-		i.log.Warn("the keys of a login provider could not be read again, the old ones stay in use", "error", err)
+	if i.doc != nil {
+		i.stale(err)
 	}
 	return err
 }

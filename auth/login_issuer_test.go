@@ -120,9 +120,9 @@ func TestOutages(t *testing.T) {
 		"huge keys":          {nil, huge, "answers with more than 1048576 bytes"},
 		"no JSON":            {text("<html>"), nil, nonsense},
 		"no issuer in it":    {text(`{"jwks_uri":"http://x.test/keys"}`), nil, nonsense},
-		"no keys in it":      {text(`{"issuer":"https://x.test"}`), nil, nonsense},
-		"keys in a file":     {text(`{"issuer":"https://x.test","jwks_uri":"file:///etc/passwd"}`), nil, nonsense},
-		"keys at no address": {text(`{"issuer":"https://x.test","jwks_uri":"http://\u007f"}`), nil, nonsense},
+		"no keys in it":      {text(`{"issuer":"https://login.test"}`), nil, nonsense},
+		"keys in a file":     {text(`{"issuer":"https://login.test","jwks_uri":"file:///etc/passwd"}`), nil, nonsense},
+		"keys at no address": {text(`{"issuer":"https://login.test","jwks_uri":"http://\u007f"}`), nil, nonsense},
 		"two issuers":        {text(`{"issuer":"a","issuer":"b"}`), nil, nonsense},
 		"no keys":            {nil, text(`{"keys":[]}`), nonsense},
 		"keys are a text":    {nil, text(`{"keys":"x"}`), nonsense},
@@ -173,6 +173,69 @@ func TestUnreachable(t *testing.T) {
 	k.refused(tributary.Trigger, "Login provider login.test cannot be reached.", provider, token)
 }
 
+// TestFailuresAreLogged: a provider that cannot be asked leaves one line in ten
+// seconds, whatever the number of logins; another provider has its own.
+func TestFailuresAreLogged(t *testing.T) {
+	k, _ := newGraphKit(t, nil)
+	s := httptest.NewServer(nil)
+	s.Close()
+	k.logins.Endpoints[provider], k.logins.Endpoints["graph.facebook.com"] = s.URL, s.URL
+	k.pool.LoginProviders[provider] = "app-1"
+	token := k.token(nil)
+	lines := func(want int) {
+		t.Helper()
+		if n := strings.Count(k.log.String(), "level=WARN"); n != want {
+			t.Errorf("%d lines, want %d: %s", n, want, k.log.String())
+		}
+	}
+	both := func() {
+		t.Helper()
+		for range 5 {
+			k.refused(tributary.Trigger, "Login provider login.test cannot be reached.", provider, token)
+			k.refused(tributary.Trigger, "Login provider graph.facebook.com cannot be reached.", "graph.facebook.com", userToken)
+		}
+	}
+	both()
+	lines(2)
+	k.advance(9 * time.Second)
+	both()
+	lines(2)
+	k.advance(time.Second)
+	both()
+	lines(4)
+	for _, want := range []string{`msg="a login provider cannot be asked" provider=login.test err="cannot be reached: dial tcp`, "provider=graph.facebook.com", "connection refused"} {
+		if !strings.Contains(k.log.String(), want) {
+			t.Errorf("the log lacks %s: %s", want, k.log.String())
+		}
+	}
+	// Who goes before the answer says nothing of the provider.
+	k.advance(time.Minute)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := k.logins.VerifyLogin(gone, k.pool, "graph.facebook.com", userToken); err == nil {
+		t.Error("taken")
+	}
+	// What is wrong with a token is no failure of the provider.
+	k.refused(tributary.Denied, malformed, provider, "x")
+	lines(4)
+}
+
+// TestNoQueriesInTheLog: what a redirect of the provider says in a query stays
+// between the two.
+func TestNoQueriesInTheLog(t *testing.T) {
+	for _, to := range []string{"http://127.0.0.1:1/where?session=secret", "http://%zz/?session=secret", "/.well-known/openid-configuration?session=secret"} {
+		k := newLoginKit(t)
+		k.issuer.answer(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusFound)
+		}, nil)
+		k.refused(tributary.Trigger, "Login provider login.test cannot be reached.", provider, k.token(nil))
+		if said := k.log.String(); !strings.Contains(said, "cannot be reached: ") || strings.Contains(said, "secret") {
+			t.Errorf("%s: the log says %s", to, said)
+		}
+	}
+}
+
 // TestRedirects follows a few: some issuers redirect to where their documents are.
 func TestRedirects(t *testing.T) {
 	k := newLoginKit(t)
@@ -205,9 +268,12 @@ func TestStaleKeysStay(t *testing.T) {
 	k := newLoginKit(t)
 	k.accepted(provider, k.token(nil))
 	k.issuer.answer(status(500), nil)
-	for range 3 {
+	for n := range 3 {
 		k.advance(time.Hour)
 		k.accepted(provider, k.token(nil))
+		if got := strings.Count(k.log.String(), "level=WARN"); got != n+1 {
+			t.Errorf("%d lines after %d failures: %s", got, n+1, k.log.String())
+		}
 	}
 	if d, _ := k.issuer.requests(); d != 4 {
 		t.Errorf("%d looks at the issuer in three hours, want 4", d)

@@ -25,10 +25,11 @@ func signatureAlgorithms() []jose.SignatureAlgorithm {
 		jose.ES256, jose.ES384, jose.ES512, jose.EdDSA}
 }
 
-// verifyOpenID checks an OpenID Connect id token. The nonce is not looked at:
-// the app had it made, and AWS does not look either.
-func (l *Logins) verifyOpenID(ctx context.Context, provider, base string, clients []string, token string) (user string, claims map[string]any, err error) {
-	keys := &keySet{issuer: l.issuerAt(l.endpoint(provider, base))}
+// verifyOpenID checks an OpenID Connect id token of the provider whose own
+// issuer is named. The nonce is not looked at: the app had it made, and AWS does
+// not look either.
+func (l *Logins) verifyOpenID(ctx context.Context, provider, own string, clients []string, token string) (user string, claims map[string]any, err error) {
+	keys := &keySet{issuer: l.issuerOf(provider, own)}
 	if _, err := l.verifier(keys).Verify(ctx, token); err != nil {
 		return "", nil, l.refusal(keys, err)
 	}

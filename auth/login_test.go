@@ -238,15 +238,16 @@ func TestProviders(t *testing.T) {
 
 // TestTwoNames lets the issuers that use two names do so, and no other.
 func TestTwoNames(t *testing.T) {
-	for stated, c := range map[string]struct{ claimed, other string }{
-		"https://accounts.google.com": {"accounts.google.com", "http://accounts.google.com"},
-		"https://www.facebook.com":    {"https://limited.facebook.com", "https://facebook.com"},
-		"https://issuer.test/":        {"https://issuer.test/", "https://issuer.test"},
+	for p, c := range map[string]struct{ stated, claimed, other string }{
+		"accounts.google.com": {"https://accounts.google.com", "accounts.google.com", "http://accounts.google.com"},
+		"graph.facebook.com":  {"https://www.facebook.com", "https://limited.facebook.com", "https://facebook.com"},
+		provider:              {"https://login.test/", "https://login.test/", "https://login.test"},
 	} {
 		k := newLoginKit(t)
-		k.issuer.name = stated
-		k.accepted(provider, k.token(nil))
-		k.accepted(provider, k.token(map[string]any{"iss": c.claimed}))
+		k.logins.Endpoints[p], k.pool.LoginProviders[p] = k.logins.Endpoints[provider], "app-1"
+		k.issuer.name = c.stated
+		k.accepted(p, k.token(nil))
+		k.accepted(p, k.token(map[string]any{"iss": c.claimed}))
 		for _, wrong := range []string{c.other, "", strings.TrimPrefix(c.claimed, "https:")} {
 			if wrong == c.claimed {
 				continue
@@ -255,7 +256,33 @@ func TestTwoNames(t *testing.T) {
 			if wrong == "" {
 				text = "Invalid login token. Missing a required claim: iss"
 			}
-			k.refused(tributary.Denied, text, provider, k.token(map[string]any{"iss": wrong}))
+			k.refused(tributary.Denied, text, p, k.token(map[string]any{"iss": wrong}))
 		}
+	}
+}
+
+// TestEndpointsTrustNobodyElse: an endpoint changes where a provider is asked, not
+// who it is. The issuer that is found there is the provider's own or the endpoint.
+func TestEndpointsTrustNobodyElse(t *testing.T) {
+	for _, stated := range []string{"https://evil.test", "https://login.test.evil.test", "https://login.test/realm", "http://login.test", "https://other.test", "https://accounts.google.com"} {
+		k := newLoginKit(t)
+		k.issuer.name = stated
+		k.refused(tributary.Trigger, "Login provider login.test answers with what cannot be understood.", provider, k.token(nil))
+		if said := k.log.String(); !strings.Contains(said, stated) || !strings.Contains(said, "must be this URL or https://login.test") {
+			t.Errorf("%s: the log says %s", stated, said)
+		}
+	}
+	// Two providers at one address: each has its own name, whoever was first.
+	const other = "other.test"
+	for _, first := range []string{provider, other} {
+		k := newLoginKit(t)
+		k.logins.Endpoints[other], k.pool.LoginProviders[other] = k.logins.Endpoints[provider], "app-1"
+		k.issuer.name = "https://login.test"
+		token := k.token(nil)
+		if first == provider {
+			k.accepted(provider, token)
+		}
+		k.refused(tributary.Trigger, "Login provider other.test answers with what cannot be understood.", other, token)
+		k.accepted(provider, token)
 	}
 }

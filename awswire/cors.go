@@ -13,7 +13,7 @@ import (
 // than whoever has its keys could.
 type CORS struct {
 	Service http.Handler
-	Origins []string // as browsers spell them; "*" is any
+	Origins []string // as browsers spell them; "*", alone, is any. There are no patterns
 }
 
 const (

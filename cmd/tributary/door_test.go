@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,13 +26,24 @@ func TestDoorSettings(t *testing.T) {
 		{"--cors-origins", "https://App.example.org", "in lower case"},
 		{"--cors-origins", "https://app.example.org:443", "without the scheme's usual port"},
 		{"--cors-origins", "https://", "it must be * or none"},
+		{"--cors-origins", "https://*.example.org", "without a * (name each origin)"},
+		{"--cors-origins", "https://app.example.org,https://app.*.org", "without a * (name each origin)"},
+		{"--cors-origins", "https://bücher.example", "in ASCII (xn--…)"},
+		{"--cors-origins", "https://app.example.org:", "without the scheme's usual port"},
+		{"--login-endpoints", "login.test=proxy.example.org", "must be like https://accounts.example.org"},
+		{"--login-endpoints", "login.test=ftp://proxy.example.org", "http or https"},
+		{"--login-endpoints", "login.test=https://user:word@proxy.example.org", "a path at most"},
+		{"--login-endpoints", "login.test=https://proxy.example.org/?key=word", "a path at most"},
+		{"--login-endpoints", "login.test=https://:443/", "a URL for login.test that cannot be used"},
+		{"--login-endpoints", "https://login.test=https://proxy.example.org", "it must be as in Logins"},
 		{"--max-connections", "-1", "--max-connections is -1, it must be between 0 and 1048576"},
 		{"--identity-rate", "-1", "--identity-rate is -1, it must be between 0 and 1000000"},
 		{"--pool-rate", "1000001", "between 0 and 1000000"},
 		{"--public-rate", "-5", "--public-rate is -5"},
 		{"--proxies", "17", "between 0 and 16"},
 	} {
-		if code, _, stderr := tool(t, nil, "serve", c.flag+"="+c.value); code != 2 || !strings.Contains(stderr, c.says) {
+		// Without its certificate a server that takes the setting ends all the same.
+		if code, _, stderr := tool(t, nil, "serve", "--tls-cert=none", "--tls-key=none", c.flag+"="+c.value); code != 2 || !strings.Contains(stderr, c.says) {
 			t.Errorf("%s %s: exit code %d: %s", c.flag, c.value, code, stderr)
 		}
 	}
@@ -36,6 +51,51 @@ func TestDoorSettings(t *testing.T) {
 		if err := checkOrigins([]string{good}); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestTellDoor: what is open at the start is said at the start, with what to do.
+func TestTellDoor(t *testing.T) {
+	const plain, forged = "requests are signed, not encrypted", "can be forged"
+	for _, c := range []struct {
+		listen, public string
+		endpoints      map[string]string
+		says           []string // all that is warned of
+	}{
+		{"127.0.0.1:8080", "", nil, nil},
+		{"localhost:8080", "", nil, nil},
+		{"[::1]:8080", "", nil, nil},
+		{"0.0.0.0:8080", "", nil, []string{plain}},
+		{":8080", "", nil, []string{plain}},
+		{"192.0.2.1:8080", "http://sync.example.org", nil, []string{plain}},
+		{"192.0.2.1:8080", "https://sync.example.org", nil, nil},
+		{"127.0.0.1:0", "", map[string]string{"a.test": "https://proxy.example.org/x", "b.test": "http://127.0.0.1:9", "c.test": "http://localhost", "d.test": "http://[::1]:9"}, nil},
+		{"127.0.0.1:0", "", map[string]string{"a.test": "http://keycloak:8080/realms/a", "b.test": "https://proxy.example.org"}, []string{forged + ".* provider=a.test endpoint=http://keycloak:8080/realms/a"}},
+		{"127.0.0.1:0", "", map[string]string{"a.test": "http://192.0.2.1", "b.test": "http://localhost.example.org"}, []string{forged + ".* provider=a.test", forged + ".* provider=b.test"}},
+	} {
+		var log bytes.Buffer
+		s := &server{cfg: &serveCmd{Listen: c.listen, PublicURL: c.public, LoginEndpoints: c.endpoints}, log: slog.New(slog.NewTextHandler(&log, nil))}
+		if err := s.tellDoor(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(log.String(), "level=WARN"); got != len(c.says) {
+			t.Errorf("%+v: %d warnings: %s", c, got, log.String())
+		}
+		for _, want := range c.says {
+			if !regexp.MustCompile("level=WARN.*" + want).MatchString(log.String()) {
+				t.Errorf("%+v: the log says %s", c, log.String())
+			}
+		}
+		for provider, endpoint := range c.endpoints {
+			if !strings.Contains(log.String(), `level=INFO msg="a login provider is asked at another address than its own" provider=`+provider+" endpoint="+endpoint) {
+				t.Errorf("%s is not said to be at %s: %s", provider, endpoint, log.String())
+			}
+		}
+	}
+	var log bytes.Buffer
+	s := &server{cfg: &serveCmd{Listen: ":8080"}, log: slog.New(slog.NewTextHandler(&log, nil)), tls: &tls.Config{}}
+	if err := s.tellDoor(t.Context()); err != nil || log.Len() > 0 {
+		t.Errorf("with TLS: %v, %s", err, log.String())
 	}
 }
 

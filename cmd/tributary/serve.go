@@ -43,7 +43,7 @@ type serveCmd struct {
 	TLSCert string `help:"File with the certificate chain to serve TLS with, in PEM. It is read again when it changes. Default: no TLS." placeholder:"FILE"`
 	TLSKey  string `help:"File with the key of --tls-cert." placeholder:"FILE"`
 
-	CORSOrigins    []string `default:"*" help:"Origins whose pages may use the AWS services, such as https://app.example.org. *: any; none: none." placeholder:"ORIGIN"`
+	CORSOrigins    []string `default:"*" help:"Origins whose pages may use the AWS services, such as https://app.example.org, each by its whole name. *: any; none: none." placeholder:"ORIGIN"`
 	MaxConnections int      `default:"0" help:"Connections open at once. 0: as many as the limit of open files leaves." placeholder:"N"`
 	IdentityRate   int      `default:"100" help:"Requests per second of one identity; twice as many at once. 0: no limit." placeholder:"N"`
 	PoolRate       int      `default:"0" help:"Requests per second of all identities of a pool. 0: no limit." placeholder:"N"`
@@ -58,7 +58,7 @@ type serveCmd struct {
 	NodeURL          string `help:"URL by which the other nodes reach this one. Default: the address that it listens on, or by which it reaches the database." placeholder:"URL"`
 	StoreConnections int    `default:"16" help:"Connections to the database at most." placeholder:"N"`
 
-	LoginEndpoints map[string]string `help:"Where to reach a login provider instead of its own address, such as accounts.google.com=https://proxy.example.org. The issuer is then the one that is found there. Several are divided by commas." placeholder:"PROVIDER=URL" mapsep:","`
+	LoginEndpoints map[string]string `help:"Where to reach a login provider instead of its own address, such as accounts.google.com=https://proxy.example.org. The issuer that is found there must be the provider's own or this URL. Several are divided by commas." placeholder:"PROVIDER=URL" mapsep:","`
 
 	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder, created at the first start." placeholder:"FILE"`
 	Shards        *int   `help:"Shards of the default log. Counts when the store is created. Default: 4." placeholder:"N"`
@@ -124,7 +124,7 @@ type server struct {
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
 	s.moving.init()
-	for _, step := range []func(context.Context) error{s.limitMemory, s.openTLS, s.listen, s.limitConnections, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openSignIn, s.openWarehouse, s.tellLost, s.buildFronts, s.buildBackground} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.openTLS, s.listen, s.tellDoor, s.limitConnections, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openSignIn, s.openWarehouse, s.tellLost, s.buildFronts, s.buildBackground} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}

@@ -70,12 +70,16 @@ func isChange(operation string) bool {
 	return true
 }
 
-// checkLogins refuses endpoints of login providers that are no URLs.
+// checkLogins refuses endpoints of login providers that are no URLs, or of what
+// is no provider's name.
 func (c *serveCmd) checkLogins() error {
 	for provider, endpoint := range c.LoginEndpoints {
+		if provider == "" || strings.Contains(provider, "://") {
+			return fmt.Errorf("--login-endpoints names the provider %q, it must be as in Logins, like accounts.google.com or login.example.org/realms/app", provider)
+		}
 		u, err := url.Parse(endpoint)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return fmt.Errorf("--login-endpoints has %q for %s, it must be a URL like https://accounts.example.org", endpoint, provider)
+		if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || endpoint != u.Scheme+"://"+u.Host+u.EscapedPath() {
+			return fmt.Errorf("--login-endpoints has a URL for %s that cannot be used, it must be like https://accounts.example.org: http or https, a host, and a path at most", provider)
 		}
 	}
 	return nil
