@@ -18,7 +18,8 @@ func (k *AccessKey) Good(now Millis) bool { return !k.Disabled && (k.Until == 0 
 // Full tells whether the key may do everything, and for ever.
 func (k *AccessKey) Full() bool { return !k.Disabled && k.Until == 0 && k.Policy == "" }
 
-// CheckAccessKey refuses a name or a policy that a key cannot have.
+// CheckAccessKey refuses a name or a policy that no key can have. What is set
+// anew must also pass [CheckPolicy].
 //
 // Errors: Invalid.
 func CheckAccessKey(k *AccessKey) error {
@@ -45,15 +46,18 @@ type AccessKeyChange struct {
 	Disabled *bool
 }
 
-// Apply changes a key.
+// Apply changes a key of a server of this account.
 //
 // Errors: Invalid.
-func (c *AccessKeyChange) Apply(k *AccessKey, now Millis) error {
+func (c *AccessKeyChange) Apply(k *AccessKey, now Millis, account string) error {
 	if c.Name != nil {
 		k.Name = *c.Name
 	}
 	if c.Policy != nil {
 		k.Policy = *c.Policy
+		if err := CheckPolicy(k.Policy, account); err != nil {
+			return err
+		}
 	}
 	if c.Disabled != nil {
 		k.Disabled = *c.Disabled

@@ -184,7 +184,7 @@ func TestSessionPolicy(t *testing.T) {
 	err = list("UpdateRecords", session)
 	k.text(err, tributary.Forbidden, "User: arn:aws:sts::123456789012:assumed-role/user/web is not authorized to perform: cognito-sync:UpdateRecords on resource: arn:aws:cognito-sync:eu-west-1:123456789012:identitypool/"+string(poolA)+"/identity/"+string(ann)+"/dataset/notes")
 	_, err = k.ChangePool(k.ctx, developer, poolA, func(p *tributary.Pool) error {
-		return p.SetSignIn(nil, map[string]string{roleARN("user"): policy("ListDatasets")})
+		return p.SetSignIn(nil, map[string]string{roleARN("user"): policy("ListDatasets")}, account)
 	})
 	k.ok(err)
 	k.kind(list("ListRecords", session), tributary.Forbidden) // the role's own does not allow it

@@ -8,6 +8,7 @@ import (
 
 // pattern is a text of a policy, cut where it is not literal.
 type pattern struct {
+	text      string // as it was written
 	pieces    []piece
 	variables bool // some of the pieces are
 }
@@ -32,7 +33,7 @@ const (
 // parsePattern reads a text of a policy. Wildcards and variables mean
 // themselves where a policy cannot have them.
 func parsePattern(text string, wildcards, variables bool) (pattern, error) {
-	var p pattern
+	p := pattern{text: text}
 	for text != "" {
 		part, n, err := parsePiece(text, wildcards, variables)
 		if err != nil {

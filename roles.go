@@ -13,7 +13,7 @@ type Roles struct {
 	Unauthenticated string
 	// Mappings choose another role for the users of a provider, by the name that
 	// AWS gives it there: that of its logins, for a user pool with ":" and the
-	// client's id.
+	// client's id, for an OpenID provider also its ARN.
 	Mappings map[string]RoleMapping
 	// Policies are the roles' IAM policies, by ARN. A role without one allows
 	// all that an identity may do at all.
@@ -149,7 +149,7 @@ func (p *Pool) Role(logins []VerifiedLogin, custom string) (string, error) {
 	}
 	denied := false
 	for i := range logins {
-		m, ok := p.Roles.mapping(&logins[i])
+		m, ok := p.mapping(&logins[i])
 		if !ok {
 			continue
 		}
@@ -175,7 +175,7 @@ func (p *Pool) mappedRoles(logins []VerifiedLogin) []string {
 	var asked []string
 	found := false
 	for i := range logins {
-		if m, ok := p.Roles.mapping(&logins[i]); ok {
+		if m, ok := p.mapping(&logins[i]); ok {
 			found, asked = true, append(asked, m.roles(logins[i].Claims)...)
 		}
 	}
@@ -205,16 +205,36 @@ func (m *RoleMapping) roles(claims map[string]any) []string {
 
 // mapping finds a login's mapping. A user pool's is named with its client's id,
 // which is the token's audience.
-func (r *Roles) mapping(l *VerifiedLogin) (RoleMapping, bool) {
-	if m, ok := r.Mappings[l.Provider]; ok {
-		return m, true
-	}
+func (p *Pool) mapping(l *VerifiedLogin) (RoleMapping, bool) {
+	names := []string{l.Provider}
 	for _, client := range claimTexts(l.Claims["aud"]) {
-		if m, ok := r.Mappings[l.Provider+":"+client]; ok {
+		names = append(names, l.Provider+":"+client)
+	}
+	for _, arn := range p.OpenIDProviders {
+		if _, name, _ := strings.Cut(arn, ":oidc-provider/"); name == l.Provider {
+			names = append(names, arn)
+		}
+	}
+	for _, name := range names {
+		if m, ok := p.Roles.Mappings[name]; ok {
 			return m, true
 		}
 	}
 	return RoleMapping{}, false
+}
+
+// Names lists the ARNs of all roles that are named here, in their order. With
+// tokens, the tokens of a provider may name others.
+func (r *Roles) Names() (arns []string, tokens bool) {
+	arns = []string{r.Authenticated, r.Unauthenticated}
+	for _, m := range r.Mappings {
+		tokens = tokens || m.Rules == nil
+		for i := range m.Rules {
+			arns = append(arns, m.Rules[i].RoleARN)
+		}
+	}
+	slices.Sort(arns)
+	return slices.DeleteFunc(slices.Compact(arns), func(arn string) bool { return arn == "" }), tokens
 }
 
 // claimTexts gives a claim's value or values as texts, none if it has none.
@@ -293,10 +313,11 @@ var (
 )
 
 // SetSignIn changes the client ids of OpenID providers and the policies of
-// roles, by their ARNs. An empty value removes one.
+// roles, by their ARNs, of a pool on a server of this account. An empty value
+// removes one. Provider and role may come later.
 //
 // Errors: Invalid.
-func (p *Pool) SetSignIn(clients map[string][]string, rolePolicies map[string]string) error {
+func (p *Pool) SetSignIn(clients map[string][]string, rolePolicies map[string]string, account string) error {
 	const op = "set pool"
 	next := p.Clone()
 	for arn, ids := range clients {
@@ -319,7 +340,7 @@ func (p *Pool) SetSignIn(clients map[string][]string, rolePolicies map[string]st
 		}
 		if next.Roles.Policies[arn] = document; document == "" {
 			delete(next.Roles.Policies, arn)
-		} else if _, err := ParsePolicy(document); err != nil {
+		} else if err := CheckPolicy(document, account); err != nil {
 			return err
 		}
 	}

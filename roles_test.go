@@ -2,6 +2,7 @@ package tributary_test
 
 import (
 	"maps"
+	"slices"
 	"testing"
 
 	"tributary"
@@ -70,6 +71,53 @@ func TestRoleOfUserPool(t *testing.T) {
 	}
 }
 
+// TestRoleOfOpenIDProvider: a mapping may be named by the ARN of a provider that
+// the pool has.
+func TestRoleOfOpenIDProvider(t *testing.T) {
+	const host, arn = "login.example.org/realms/app", "arn:aws:iam::123456789012:oidc-provider/login.example.org/realms/app"
+	isRed := []tributary.RoleRule{{Claim: "team", Match: tributary.MatchEquals, Value: "red", RoleARN: redRole}}
+	isBlue := []tributary.RoleRule{{Claim: "team", Match: tributary.MatchEquals, Value: "red", RoleARN: blueRole}}
+	for name, c := range map[string]struct {
+		providers []string
+		mappings  map[string]tributary.RoleMapping
+		login     string
+		want      string
+	}{
+		"by its ARN":          {[]string{arn}, map[string]tributary.RoleMapping{arn: {Rules: isRed}}, host, redRole},
+		"by its name":         {[]string{arn}, map[string]tributary.RoleMapping{host: {Rules: isRed}}, host, redRole},
+		"by both, the name":   {[]string{arn}, map[string]tributary.RoleMapping{arn: {Rules: isRed}, host: {Rules: isBlue}}, host, blueRole},
+		"another provider":    {[]string{arn}, map[string]tributary.RoleMapping{arn: {Rules: isRed}}, "login.example.org", userRole},
+		"not one of the pool": {nil, map[string]tributary.RoleMapping{arn: {Rules: isRed}}, host, userRole},
+		"one that ends alike": {[]string{arn}, map[string]tributary.RoleMapping{arn: {Rules: isRed}}, "example.org/realms/app", userRole},
+		"the other's mapping": {[]string{arn, arn + "2"}, map[string]tributary.RoleMapping{arn + "2": {Rules: isRed}}, host, userRole},
+		"the second provider": {[]string{arn + "2", arn}, map[string]tributary.RoleMapping{arn: {Rules: isRed}, arn + "2": {Rules: isBlue}}, host, redRole},
+	} {
+		pool := tributary.Pool{OpenIDProviders: c.providers, Roles: tributary.Roles{Authenticated: userRole, Mappings: c.mappings}}
+		role, err := pool.Role([]tributary.VerifiedLogin{proven(c.login, map[string]any{"team": "red"})}, "")
+		if role != c.want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", name, role, err, c.want)
+		}
+	}
+}
+
+func TestRoleNames(t *testing.T) {
+	rules := tributary.RoleMapping{Rules: []tributary.RoleRule{{RoleARN: redRole}, {RoleARN: userRole}}}
+	for name, c := range map[string]struct {
+		roles  tributary.Roles
+		want   []string
+		tokens bool
+	}{
+		"none":   {tributary.Roles{}, nil, false},
+		"two":    {tributary.Roles{Authenticated: userRole, Unauthenticated: guestRole}, []string{guestRole, userRole}, false},
+		"rules":  {tributary.Roles{Authenticated: userRole, Mappings: map[string]tributary.RoleMapping{"p": rules}}, []string{redRole, userRole}, false},
+		"tokens": {tributary.Roles{Unauthenticated: guestRole, Mappings: map[string]tributary.RoleMapping{"p": rules, "q": {}}}, []string{guestRole, redRole, userRole}, true},
+	} {
+		if arns, tokens := c.roles.Names(); !slices.Equal(arns, c.want) || tokens != c.tokens {
+			t.Errorf("%s: %v, %t", name, arns, tokens)
+		}
+	}
+}
+
 func TestRoleOfGuest(t *testing.T) {
 	for name, c := range map[string]struct {
 		roles  tributary.Roles
@@ -110,12 +158,18 @@ func TestSetSignIn(t *testing.T) {
 	const policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"cognito-sync:*","Resource":"*"}]}`
 	var p tributary.Pool
 	set := func(clients map[string][]string, policies map[string]string) error {
-		return p.SetSignIn(clients, policies)
+		return p.SetSignIn(clients, policies, account)
 	}
 	wantKind(t, set(map[string][]string{"id.example.org": {"a"}}, nil), tributary.Invalid)
 	wantKind(t, set(nil, map[string]string{"user": policy}), tributary.Invalid)
 	wantKind(t, set(map[string][]string{provider: {"a"}}, map[string]string{userRole: "{}"}), tributary.Invalid)
+	const elsewhere = `{"Statement":{"Effect":"Deny","Action":"*","Resource":"arn:aws:cognito-sync:*:999999999999:identitypool/*"}}`
+	wantKind(t, set(map[string][]string{provider: {"a"}}, map[string]string{userRole: elsewhere}), tributary.Invalid)
 	want(t, "clients after a refusal", len(p.OpenIDClients), 0)
+	p.Roles.Policies = map[string]string{redRole: elsewhere} // from the time when it was taken
+	if err := set(map[string][]string{provider: {"a"}}, map[string]string{redRole: ""}); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		if err := set(map[string][]string{provider: {"a", "b"}}, map[string]string{userRole: policy}); err != nil {
 			t.Fatal(err)

@@ -337,7 +337,7 @@ func TestPoliciesAreAsked(t *testing.T) {
 	const role = "arn:aws:iam::123456789012:role/path/app-user"
 	policy := func(statements string) string { return `{"Version":"2012-10-17","Statement":[` + statements + `]}` }
 	_, err := k.ChangePool(k.ctx, developer, poolA, func(p *tributary.Pool) error {
-		return p.SetSignIn(nil, map[string]string{role: policy(`{"Effect":"Allow","Action":["cognito-sync:ListRecords","cognito-sync:ListDatasets"],"Resource":"arn:aws:cognito-sync:eu-west-1:123456789012:identitypool/${cognito-identity.amazonaws.com:aud}/identity/${cognito-identity.amazonaws.com:sub}/dataset/${aws:PrincipalTag/team}*"},{"Effect":"Allow","Action":"cognito-sync:ListDatasets","Resource":"*"}`)})
+		return p.SetSignIn(nil, map[string]string{role: policy(`{"Effect":"Allow","Action":["cognito-sync:ListRecords","cognito-sync:ListDatasets"],"Resource":"arn:aws:cognito-sync:eu-west-1:123456789012:identitypool/${cognito-identity.amazonaws.com:aud}/identity/${cognito-identity.amazonaws.com:sub}/dataset/${aws:PrincipalTag/team}*"},{"Effect":"Allow","Action":"cognito-sync:ListDatasets","Resource":"*"}`)}, account)
 	})
 	k.ok(err)
 	as := func(action string, team string) tributary.Principal {

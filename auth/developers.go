@@ -43,6 +43,13 @@ func (d *Developers) Keys(ctx context.Context) ([]tributary.AccessKey, error) {
 //
 // Errors: Invalid.
 func (d *Developers) Create(ctx context.Context, name, policy string) (k tributary.AccessKey, secret string, err error) {
+	if err := tributary.CheckPolicy(policy, d.Auth.Account); err != nil {
+		return k, "", err
+	}
+	return d.create(ctx, name, policy)
+}
+
+func (d *Developers) create(ctx context.Context, name, policy string) (k tributary.AccessKey, secret string, err error) {
 	c := GenerateAccessKey()
 	k = d.Auth.seal(c)
 	k.Name, k.Policy = name, policy
@@ -57,11 +64,12 @@ func (d *Developers) Create(ctx context.Context, name, policy string) (k tributa
 }
 
 // Rotate makes a key of another's name and policy, as Create does. The old one
-// is good for keep more, but never for longer than it was; with 0 it is
-// disabled. An error of the store can leave both keys good.
+// is good for keep more; with 0 it is disabled. A key that is to end is not
+// rotated: the new one would have no end. An error of the store can leave both
+// keys good.
 //
-// Errors: NotFound; Invalid if the old key is not good, or keep is not between
-// 0 and [tributary.MaxAccessKeyOverlap].
+// Errors: NotFound; Invalid if the old key is not good, or is to end, or keep is
+// not between 0 and [tributary.MaxAccessKeyOverlap].
 func (d *Developers) Rotate(ctx context.Context, id string, keep time.Duration) (k tributary.AccessKey, secret string, err error) {
 	const op = "rotate access key"
 	if keep < 0 || keep > tributary.MaxAccessKeyOverlap {
@@ -71,19 +79,18 @@ func (d *Developers) Rotate(ctx context.Context, id string, keep time.Duration) 
 	if err != nil {
 		return k, "", err
 	}
-	if !old.Good(d.now()) {
-		return k, "", tributary.Errorf(tributary.Invalid, op, "The access key %s is disabled or expired: create another one", id)
+	if err := d.mayRotate(&old); err != nil {
+		return k, "", err
 	}
-	if k, secret, err = d.Create(ctx, old.Name, old.Policy); err != nil {
+	if k, secret, err = d.create(ctx, old.Name, old.Policy); err != nil {
 		return k, "", err
 	}
 	_, err = d.change(ctx, id, func(old *tributary.AccessKey) error {
-		until := d.now() + tributary.Millis(keep.Milliseconds())
-		switch {
-		case keep == 0:
-			old.Disabled = true
-		case old.Until == 0 || until < old.Until:
-			old.Until = until
+		if err := d.mayRotate(old); err != nil { // another rotation was faster
+			return err
+		}
+		if old.Disabled = keep == 0; !old.Disabled {
+			old.Until = d.now() + tributary.Millis(keep.Milliseconds())
 		}
 		return nil
 	})
@@ -93,11 +100,23 @@ func (d *Developers) Rotate(ctx context.Context, id string, keep time.Duration) 
 	return k, secret, nil
 }
 
+func (d *Developers) mayRotate(k *tributary.AccessKey) error {
+	const op = "rotate access key"
+	switch {
+	case !k.Good(d.now()):
+		return tributary.Errorf(tributary.Invalid, op, "The access key %s is disabled or expired: create another one", k.ID)
+	case k.Until != 0:
+		return tributary.Errorf(tributary.Invalid, op, "The access key %s is to end at %s, since it was rotated: rotate the one that took its place, or create another one; to end it now, disable it",
+			k.ID, k.Until.Time().UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
 // Change changes a key and gives it as it is then.
 //
 // Errors: NotFound; Invalid, also if no other key may do everything; Busy.
 func (d *Developers) Change(ctx context.Context, id string, c tributary.AccessKeyChange) (tributary.AccessKey, error) {
-	return d.change(ctx, id, func(k *tributary.AccessKey) error { return c.Apply(k, d.now()) })
+	return d.change(ctx, id, func(k *tributary.AccessKey) error { return c.Apply(k, d.now(), d.Auth.Account) })
 }
 
 // Delete forgets a key that is disabled or expired.

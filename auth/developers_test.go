@@ -164,8 +164,14 @@ func TestKeyRotation(t *testing.T) {
 	}
 	began := k.clock
 	k.clock = began.Add(30 * time.Minute)
-	_, _, err = d.Rotate(t.Context(), old.ID, time.Hour) // not for longer than it was
-	k.ok(err)
+	for _, keep := range []time.Duration{time.Hour, 0} { // the next one would outlive it
+		_, _, err = d.Rotate(t.Context(), old.ID, keep)
+		k.refused(err, tributary.Invalid, old.ID+" is to end at 2026-09-21T15:13:20Z, since it was rotated: rotate the one that took its place")
+	}
+	list, err := d.Keys(t.Context())
+	if err != nil || len(list) != 3 {
+		t.Errorf("after a refused rotation there are %d keys, %v", len(list), err)
+	}
 	for _, keep := range []time.Duration{-1, tributary.MaxAccessKeyOverlap + 1} {
 		_, _, err = d.Rotate(t.Context(), old.ID, keep)
 		k.refused(err, tributary.Invalid, "it must be between 0 and 2160h")
@@ -194,6 +200,85 @@ func TestKeyRotation(t *testing.T) {
 	k.change(d, next.ID, disabled(false)) // it was not the one that leaked
 	k.wait()
 	k.good(n, true)
+}
+
+// TestRotationsRace: of two rotations of a key at the same time one makes a key.
+func TestRotationsRace(t *testing.T) {
+	k := newKit(t)
+	d := &auth.Developers{Auth: k.auth}
+	k.create(d, "stays", "")
+	old, _ := k.create(d, "ci", onePool)
+	store := &reading{Store: k.store, both: make(chan struct{})}
+	store.left.Add(2)
+	go func() { store.left.Wait(); close(store.both) }()
+	var errs [2]error
+	var racing sync.WaitGroup
+	for i := range errs {
+		racing.Go(func() {
+			other := &auth.Developers{Auth: k.over(store)}
+			_, _, errs[i] = other.Rotate(t.Context(), old.ID, time.Hour)
+		})
+	}
+	racing.Wait()
+	if (errs[0] == nil) == (errs[1] == nil) {
+		t.Errorf("%v, %v", errs[0], errs[1])
+	}
+	for _, err := range errs {
+		if err != nil {
+			k.refused(err, tributary.Invalid, "since it was rotated")
+		}
+	}
+	list, err := d.Keys(t.Context())
+	if err != nil || len(list) != 3 {
+		t.Errorf("there are %d keys, want 3: %v", len(list), err)
+	}
+}
+
+// reading is a store whose first two reads of a key wait for each other.
+type reading struct {
+	tributary.Store
+	both chan struct{}
+	left sync.WaitGroup
+	n    atomic.Int32
+}
+
+func (r *reading) AccessKey(ctx context.Context, id string) (tributary.AccessKey, error) {
+	k, err := r.Store.AccessKey(ctx, id)
+	if r.n.Add(1) <= 2 {
+		r.left.Done()
+		<-r.both
+	}
+	return k, err
+}
+
+// TestStoredPolicyStays: a policy that would be refused today, since a part of
+// it matches nothing, goes on to count where it is stored.
+func TestStoredPolicyStays(t *testing.T) {
+	const stale = `{"Statement": [{"Effect": "Allow", "Action": ["cognito-sync:*", "cognito-sync:ListRecord"], "Resource": ["arn:aws:cognito-sync:*:*:identitypool/us-east-1:1", "arn:aws:cognito-sync:*:999999999999:*"]}]}`
+	k := newKit(t)
+	d := &auth.Developers{Auth: k.auth}
+	k.create(d, "stays", "")
+	key, c := k.create(d, "ci", onePool)
+	_, _, err := d.Create(t.Context(), "", stale)
+	k.refused(err, tributary.Invalid, "cognito-sync:ListRecord matches no action")
+	_, err = d.Change(t.Context(), key.ID, policy(stale))
+	k.refused(err, tributary.Invalid, "cognito-sync:ListRecord matches no action")
+
+	stored, err := k.store.AccessKey(t.Context(), key.ID)
+	k.ok(err)
+	stored.Policy = stale
+	k.ok(k.store.PutAccessKey(t.Context(), stored))
+	k.wait()
+	if !k.allows(c, "us-east-1:1") || k.allows(c, "us-east-1:2") {
+		t.Error("the key does not do what its stored policy says")
+	}
+	k.change(d, key.ID, disabled(true))
+	k.change(d, key.ID, disabled(false))
+	next, secret, err := d.Rotate(t.Context(), key.ID, time.Hour)
+	k.ok(err)
+	if n := (awswire.Credentials{AccessKeyID: next.ID, SecretKey: secret}); !k.allows(n, "us-east-1:1") || k.allows(n, "us-east-1:2") {
+		t.Error("the next key does not do what the stored policy says")
+	}
 }
 
 // TestLastKey: nobody locks everybody out.

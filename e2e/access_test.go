@@ -20,7 +20,7 @@ import (
 // accessKey runs a command on the server's access keys, through the server.
 func (s *server) accessKey(credentials string, args ...string) result {
 	s.t.Helper()
-	return s.run(slices.Concat([]string{"access-key"}, args, []string{"--store=", "--server", s.url, "--credentials", credentials})...)
+	return s.run(slices.Concat([]string{"access-key"}, args, []string{"--server", s.url, "--credentials", credentials})...)
 }
 
 // newKey makes a key, or rotates one, and gives the file that it is in.
@@ -46,7 +46,7 @@ func (s *server) file(text string) string {
 func (s *server) as(k key) *caller { return newCaller(s.url, k.id, k.secret, "") }
 
 // documentedPolicies are those of docs/access.md, for a pool of the test.
-func documentedPolicies(t *testing.T, pool string) (support, onePool, reader string) {
+func documentedPolicies(t *testing.T, pool string) (support, onePool, readPool, reader string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "docs", "access.md"))
 	if err != nil {
@@ -55,10 +55,10 @@ func documentedPolicies(t *testing.T, pool string) (support, onePool, reader str
 	text = bytes.ReplaceAll(text, []byte("us-east-1:11111111-2222-4333-8444-555555555555"), []byte(pool))
 	text = bytes.ReplaceAll(text, []byte("000000000000"), []byte(account))
 	all := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllSubmatch(text, -1)
-	if len(all) != 3 {
+	if len(all) != 4 {
 		t.Fatalf("docs/access.md has %d policies", len(all))
 	}
-	return string(all[0][1]), string(all[1][1]), string(all[2][1])
+	return string(all[0][1]), string(all[1][1]), string(all[2][1]), string(all[3][1])
 }
 
 // deniedTo is AWS's answer to who has a key and may not do what it asks for.
@@ -88,7 +88,7 @@ func TestAccess(t *testing.T) {
 	dev.newStream(t, pool, "orders", 1)
 	dev.newStream(t, other, "payments", 1)
 	g.sync(t, g.dataset("notes"), replace("color", "red", 1))
-	support, onePool, reader := documentedPolicies(t, pool)
+	support, onePool, readPool, reader := documentedPolicies(t, pool)
 	usage := func(pool string) string { return "/identitypools/" + url.PathEscape(pool) }
 	sync := func(pool string) string { return "arn:aws:cognito-sync:us-east-1:" + account + ":identitypool/" + pool }
 	identity := func(pool string) string {
@@ -130,6 +130,22 @@ func TestAccess(t *testing.T) {
 				t.Errorf("%v: %v", command, r)
 			}
 		}
+	})
+	t.Run("ReadOnePool", func(t *testing.T) {
+		s := s.in(t)
+		file, k := s.newKey(admin, "create", "--policy", s.file(readPool))
+		c := s.as(k)
+		c.rest(t, "GET", usage(pool), nil, nil)
+		c.rest(t, "GET", g.dataset("notes").path()+"/records", nil, nil)
+		c.rest(t, "GET", usage(pool)+"/identities/"+url.PathEscape(g.identity)+"/datasets", nil, nil)
+		c.call(t, identityService, "ListIdentities", object{"IdentityPoolId": pool, "MaxResults": 10}, nil)
+		c.call(t, identityService, "GetIdentityPoolRoles", object{"IdentityPoolId": pool}, nil)
+		if r := s.run("pool", "show", "--server", s.url, "--credentials", file, pool); r.code != 0 {
+			t.Errorf("%v", r)
+		}
+		refusedTo(t, c.do(t, syncService, "DELETE", g.dataset("notes").path(), nil), k, "cognito-sync:DeleteDataset", sync(pool)+"/identity/"+g.identity+"/dataset/notes")
+		refusedTo(t, c.do(t, syncService, "GET", usage(other), nil), k, "cognito-sync:DescribeIdentityPoolUsage", sync(other))
+		refusedRPC(k, identityService, "DescribeIdentityPool", object{"IdentityPoolId": other}, "cognito-identity:DescribeIdentityPool", identity(other))
 	})
 	t.Run("Reader", func(t *testing.T) {
 		s := s.in(t)

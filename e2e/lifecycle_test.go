@@ -362,7 +362,7 @@ func testMasterKey(t *testing.T) {
 func testNewKey(t *testing.T) {
 	s := startServer(t)
 	old := s.developer()
-	create := []string{"access-key", "create", "--data", s.data}
+	create := []string{"access-key", "create", "--offline", "--data", s.data}
 	if !onPostgres() {
 		if r := s.run(create...); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "is in use by another tributary (process ") {
 			t.Errorf("beside a server: %v", r)

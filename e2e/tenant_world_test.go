@@ -261,7 +261,7 @@ func (w *tenants) newKey(name, policy string) *tenant {
 
 // makeKeys makes developers who may not do this, or nothing any more.
 func (w *tenants) makeKeys() {
-	_, onePool, _ := documentedPolicies(w.T, w.another.pool)
+	_, onePool, _, _ := documentedPolicies(w.T, w.another.pool)
 	w.onePool = w.newKey("developer-of-another-pool", onePool)
 	disabled, deleted := w.newKey("disabled-key", ""), w.newKey("deleted-key", "")
 	for _, k := range []*tenant{disabled, deleted} {

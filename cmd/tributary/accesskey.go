@@ -2,10 +2,11 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -21,62 +22,53 @@ type accessKeyCmd struct {
 	Rotate  accessKeyRotateCmd  `cmd:"" help:"Create an access key in place of another, and print it, this once."`
 	Disable accessKeyDisableCmd `cmd:"" help:"Disable an access key."`
 	Enable  accessKeyEnableCmd  `cmd:"" help:"Enable an access key again."`
-	Policy  accessKeyPolicyCmd  `cmd:"" help:"Set what an access key may do."`
+	Policy  accessKeyPolicyCmd  `cmd:"" help:"Set what an access key may do, or print it."`
 	Delete  accessKeyDeleteCmd  `cmd:"" help:"Delete an access key that is disabled or expired."`
 }
 
 // Help says through what it works.
 func (*accessKeyCmd) Help() string {
-	return `Works through the running server, as pool does. With --data or --store it works
-on the store itself, and the server of a data folder must be stopped: the way
-back in when no key is known any more. Only there can the last key be disabled
-that may do everything.`
+	return `Works through the running server, as pool does. With --offline it works on the
+store itself, and the server of a data folder must be stopped: the way back in
+when no key is known any more. Only there can the last key be disabled that may
+do everything.`
 }
 
 type accessKeyCreateCmd struct {
-	keyFlags
+	newKeyFlags
 	Name         string `help:"Whose it is: a person's or a program's name." placeholder:"NAME"`
 	Policy       string `help:"File with an IAM policy: what the key may do. Default: everything." placeholder:"FILE"`
-	NewMasterKey bool   `help:"Go on with another master key than the store began with, because that one is lost. All nodes need the new one. Works on the store itself."`
-	Write        bool   `help:"Write the key to the file credentials of the data folder, which must not be there, instead of printing it. Works on the store itself."`
+	NewMasterKey bool   `help:"Go on with another master key than the store began with, because that one is lost. All nodes need the new one. Needs --offline."`
 }
 
 // Help says what to do with it.
 func (*accessKeyCreateCmd) Help() string {
 	return `Prints the key in the format of AWS shared credentials, ready for a file:
 
-  tributary access-key create --name ci --policy policy.json > credentials
+  tributary access-key create --name ci --policy policy.json --out credentials
 
 When no key is known any more, stop the server:
 
-  tributary access-key create --data data > credentials
+  tributary access-key create --offline --data data --out data/credentials`
+}
 
-With --write it goes to where the server's own first key was.`
+// Validate refuses what cannot work.
+func (c *accessKeyCreateCmd) Validate() error {
+	if c.NewMasterKey && !c.Offline {
+		return errors.New("--new-master-key works on the store itself: it needs --offline")
+	}
+	return c.keyFlags.Validate()
 }
 
 // Run makes a key.
 func (c *accessKeyCreateCmd) Run(e *env) error {
-	c.stopped, c.newMasterKey = c.Write || c.NewMasterKey, c.NewMasterKey
-	path := filepath.Join(c.dataDir(), credentialsName)
-	if _, err := os.Lstat(path); c.Write && err == nil {
-		return fmt.Errorf("%s is there already: move it away, or leave --write out to print the key", path)
-	}
+	c.newMasterKey = c.NewMasterKey
 	policy, err := policyOf(c.Policy)
 	if err != nil {
 		return err
 	}
-	return c.with(e, func(keys api.AccessKeys) error {
-		k, secret, err := keys.Create(e.ctx, c.Name, policy)
-		if err != nil {
-			return err
-		}
-		if !c.Write {
-			return c.printNew(e, &k, secret)
-		}
-		if err = writeSecret(path, credentialsText(credentialsOf(&k, secret), c.Region)); err == nil {
-			_, _ = fmt.Fprintf(e.stderr, "the access key %s is in %s\n", k.ID, path)
-		}
-		return err
+	return c.create(e, "", func(keys api.AccessKeys) (tributary.AccessKey, string, error) {
+		return keys.Create(e.ctx, c.Name, policy)
 	})
 }
 
@@ -109,7 +101,7 @@ func (c *accessKeyListCmd) Run(e *env) error {
 }
 
 type accessKeyRotateCmd struct {
-	keyFlags
+	newKeyFlags
 	Keep time.Duration `default:"24h" help:"How long the old key is good beside the new one: whole seconds, up to 90 days. 0: it is disabled at once." placeholder:"DURATION"`
 	ID   string        `arg:"" help:"Id of the access key."`
 }
@@ -122,20 +114,44 @@ func (c *accessKeyRotateCmd) Validate() error {
 	return c.keyFlags.Validate()
 }
 
+// Help says what to do with it.
+func (*accessKeyRotateCmd) Help() string {
+	return `The server's own key, in its place:
+
+  tributary access-key rotate ID --out data/credentials`
+}
+
 // Run makes a key in place of another.
 func (c *accessKeyRotateCmd) Run(e *env) error {
-	return c.with(e, func(keys api.AccessKeys) error {
+	err := c.create(e, c.ID, func(keys api.AccessKeys) (tributary.AccessKey, string, error) {
 		k, secret, err := keys.Rotate(e.ctx, c.ID, c.Keep)
 		if err != nil {
-			return err
+			return k, secret, err
 		}
 		if c.Keep == 0 {
 			_, _ = fmt.Fprintf(e.stderr, "the access key %s is disabled\n", c.ID)
 		} else {
-			_, _ = fmt.Fprintf(e.stderr, "the access key %s is good for %s more, unless it was to end before\n", c.ID, c.Keep)
+			_, _ = fmt.Fprintf(e.stderr, "the access key %s is good for %s more\n", c.ID, c.Keep)
 		}
-		return c.printNew(e, &k, secret)
+		return k, secret, nil
 	})
+	if err == nil {
+		c.tellStale(e)
+	}
+	return err
+}
+
+// tellStale says how to go on where the credentials file still has the old key.
+func (c *accessKeyRotateCmd) tellStale(e *env) {
+	path := c.credentialsFile(e.lookup)
+	if old, err := readCredentials(path); err != nil || old.AccessKeyID != c.ID {
+		return
+	}
+	how := "put the new one there; next time, --out " + path + " does it"
+	if c.Out != "" {
+		how = "mv " + c.Out + " " + path
+	}
+	_, _ = fmt.Fprintf(e.stderr, "%s still has the old key: %s\n", path, how)
 }
 
 type accessKeyDisableCmd struct{ oneKey }
@@ -154,11 +170,14 @@ func (c *accessKeyEnableCmd) Run(e *env) error {
 
 type accessKeyPolicyCmd struct {
 	oneKey
-	File string `arg:"" help:"File with an IAM policy, or none: it may do everything."`
+	File string `arg:"" optional:"" help:"File with an IAM policy, or none: it may do everything. Default: the key's policy is printed."`
 }
 
-// Run sets a key's policy.
+// Run sets a key's policy, or prints it.
 func (c *accessKeyPolicyCmd) Run(e *env) error {
+	if c.File == "" {
+		return c.show(e)
+	}
 	if c.File == nothing {
 		c.File = ""
 	}
@@ -167,6 +186,32 @@ func (c *accessKeyPolicyCmd) Run(e *env) error {
 		return err
 	}
 	return c.change(e, tributary.AccessKeyChange{Policy: &policy})
+}
+
+func (c *accessKeyPolicyCmd) show(e *env) error {
+	return c.with(e, func(keys api.AccessKeys) error {
+		all, err := keys.Keys(e.ctx)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(all, func(k tributary.AccessKey) bool { return k.ID == c.ID })
+		switch {
+		case i < 0:
+			return fmt.Errorf("there is no access key %s", c.ID)
+		case c.JSON:
+			return c.print(e, all[i])
+		case all[i].Policy == "":
+			_, err = fmt.Fprintf(e.stderr, "the access key %s has no policy: it may do everything\n", c.ID)
+			return err
+		}
+		return printDocument(e, all[i].Policy)
+	})
+}
+
+// printDocument prints a policy as it was set.
+func printDocument(e *env, document string) error {
+	_, err := fmt.Fprintln(e.stdout, strings.TrimSuffix(document, "\n"))
+	return err
 }
 
 type accessKeyDeleteCmd struct{ oneKey }

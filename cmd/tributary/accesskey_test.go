@@ -86,6 +86,13 @@ func TestAccessKeyCommands(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	admin.fails(1, "is enabled: disable it first", "delete", key.AccessKeyID)
+	if out, _ = admin.must("policy", key.AccessKeyID); out != noPools+"\n" {
+		t.Errorf("%s", out)
+	}
+	if out, _ = admin.must("policy", "--json", key.AccessKeyID); json.Unmarshal([]byte(out), &shown) != nil || shown.Policy != noPools {
+		t.Errorf("%s", out)
+	}
+	admin.fails(1, "there is no access key AKIANOBODY", "policy", "AKIANOBODY")
 	if out, _ = admin.must("disable", key.AccessKeyID); !strings.Contains(out, " yes     disabled  ci of ann\n") {
 		t.Errorf("%s", out)
 	}
@@ -98,9 +105,13 @@ func TestAccessKeyCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, stderr := admin.must("rotate", old.AccessKeyID)
+	out, stderr := admin.must("policy", old.AccessKeyID)
+	if out != "" || stderr != "the access key "+old.AccessKeyID+" has no policy: it may do everything\n" {
+		t.Errorf("%s%s", out, stderr)
+	}
+	out, stderr = admin.must("rotate", old.AccessKeyID)
 	path, key = admin.created(out)
-	if !strings.Contains(stderr, " is good for 24h0m0s more") {
+	if !strings.Contains(stderr, " is good for 24h0m0s more\n") {
 		t.Errorf("%s", stderr)
 	}
 	if out, _ = admin.must("list"); !strings.Contains(out, "  until 20") {
@@ -152,7 +163,7 @@ func TestAccessKeyPages(t *testing.T) {
 func TestAccessKeyInStore(t *testing.T) {
 	data := t.TempDir()
 	ids := keys(t, data)
-	k := keyTool{t, []string{"--data", data}}
+	k := keyTool{t, []string{"--offline", "--data", data}}
 	if out, _ := k.must("disable", ids[0]); !strings.Contains(out, "disabled") {
 		t.Errorf("%s", out)
 	}
@@ -168,5 +179,5 @@ func TestAccessKeyInStore(t *testing.T) {
 	if code, _, stderr := tool(t, nil, "pool", "create", "--server", s.url(), "--credentials", path, "a pool"); code != 0 {
 		t.Error(stderr)
 	}
-	k.fails(1, "stop it first, or go through it, with --credentials "+filepath.Join(data, credentialsName)+" instead of --data", "list")
+	k.fails(1, "stop it first, or go through it, without --offline", "list")
 }

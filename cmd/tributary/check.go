@@ -19,8 +19,8 @@ var (
 // Validate refuses settings that cannot work. Kong calls it, so that they are
 // a wrong command line.
 func (c *serveCmd) Validate() error {
-	if !accountPattern.MatchString(c.Account) {
-		return fmt.Errorf("--account is %q, it must be 12 digits", c.Account)
+	if err := checkAccount(c.Account); err != nil {
+		return err
 	}
 	if c.Shards != nil {
 		if err := checkShards(*c.Shards); err != nil {
@@ -36,6 +36,13 @@ func (c *serveCmd) Validate() error {
 	}
 	_, err := minFree(c.MinFree, 0)
 	return cmp.Or(err, checkStore("--store", c.Store), c.checkPlaces(), c.checkTLS(), c.checkDoor(), c.checkLogins(), checkRegions("--regions", c.Regions...), c.checkSizes())
+}
+
+func checkAccount(account string) error {
+	if !accountPattern.MatchString(account) {
+		return fmt.Errorf("--account is %q, it must be 12 digits", account)
+	}
+	return nil
 }
 
 func checkShards(n int) error {

@@ -43,24 +43,32 @@ func (f *serverFlags) Validate() error {
 	return err
 }
 
-// key finds the developer key. What was said for tributary beats what was said
-// for AWS's clients.
-func (f *serverFlags) key(lookup func(string) (string, bool)) (awswire.Credentials, error) {
-	path := f.Credentials
-	if path == "" && f.Data != "" {
-		path = filepath.Join(f.Data, credentialsName)
+// path is the file of the developer key, "" if the environment has the key
+// itself. What was said for tributary beats what was said for AWS's clients.
+func (f *serverFlags) path(lookup func(string) (string, bool)) string {
+	if f.Credentials != "" {
+		return f.Credentials
 	}
+	if f.Data != "" {
+		return filepath.Join(f.Data, credentialsName)
+	}
+	id, _ := lookup("AWS_ACCESS_KEY_ID")
+	secret, _ := lookup("AWS_SECRET_ACCESS_KEY")
+	if id != "" && secret != "" {
+		return ""
+	}
+	file, _ := lookup("AWS_SHARED_CREDENTIALS_FILE")
+	return cmp.Or(file, filepath.Join("data", credentialsName))
+}
+
+// key finds the developer key.
+func (f *serverFlags) key(lookup func(string) (string, bool)) (awswire.Credentials, error) {
+	path := f.path(lookup)
 	if path == "" {
 		id, _ := lookup("AWS_ACCESS_KEY_ID")
 		secret, _ := lookup("AWS_SECRET_ACCESS_KEY")
-		if id != "" && secret != "" {
-			token, _ := lookup("AWS_SESSION_TOKEN")
-			return awswire.Credentials{AccessKeyID: id, SecretKey: secret, SessionToken: token}, nil
-		}
-		path, _ = lookup("AWS_SHARED_CREDENTIALS_FILE")
-	}
-	if path == "" {
-		path = filepath.Join("data", credentialsName)
+		token, _ := lookup("AWS_SESSION_TOKEN")
+		return awswire.Credentials{AccessKeyID: id, SecretKey: secret, SessionToken: token}, nil
 	}
 	c, err := readCredentials(path)
 	if errors.Is(err, os.ErrNotExist) {

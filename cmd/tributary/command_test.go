@@ -117,6 +117,8 @@ func TestCommandLine(t *testing.T) {
 		{"URLQuery", []string{"serve", "--public-url", "https://example.org/?a=b"}, 2, "no path"},
 		{"Store", []string{"serve", "--store", "nonsense://u:secret@h/x"}, 2, "--store is no database: it must be postgres://USER:PASSWORD@HOST:PORT/DATABASE"},
 		{"StorePort", []string{"serve", "--store", "postgres://u:secret@h:port/x"}, 2, "`postgres://u:xxxxx@h:port/x`: invalid port; it must be postgres://"},
+		{"AccountOfKey", []string{"access-key", "list", "--account", "12"}, 2, "12 digits"},
+		{"NewMasterKeyOnline", []string{"access-key", "create", "--new-master-key"}, 2, "--new-master-key works on the store itself: it needs --offline"},
 		{"StoreOfKey", []string{"access-key", "create", "--store", "nonsense://"}, 2, "--store is no database"},
 		{"StoreOfMigrate", []string{"migrate", "--store", "nonsense://"}, 2, "--store is no database"},
 		{"StoreOfMove", []string{"migrate-store", "--to", "embedded", "--store", "nonsense://"}, 2, "--store is no database"},

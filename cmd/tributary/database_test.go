@@ -25,7 +25,7 @@ func TestUnreachable(t *testing.T) {
 		for _, args := range [][]string{
 			{"serve", "--listen", "127.0.0.1:0", "--data", data, "--store", c.store},
 			{"migrate", "--store", c.store},
-			{"access-key", "create", "--data", data, "--store", c.store},
+			{"access-key", "create", "--offline", "--data", data, "--store", c.store},
 			{"migrate-store", "--offline", "--data", data, "--to", c.store},
 		} {
 			code, stdout, stderr := tool(t, nil, args...)

@@ -21,37 +21,43 @@ import (
 // through, or a store's.
 type keyFlags struct {
 	Server      string `default:"http://127.0.0.1:8080" fallback:"AWS_ENDPOINT_URL" help:"Address of the server." placeholder:"URL"`
-	Credentials string `help:"File with a developer key, in the format of AWS shared credentials. Default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else AWS_SHARED_CREDENTIALS_FILE, else data/credentials." placeholder:"FILE"`
+	Data        string `help:"Data folder of the server: for the developer key in its file credentials, or the store with --offline. Default: data." placeholder:"DIR"`
+	Credentials string `help:"File with a developer key, in the format of AWS shared credentials. Default: that of --data if it is set, else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else AWS_SHARED_CREDENTIALS_FILE, else data/credentials." placeholder:"FILE"`
 	Region      string `default:"us-east-1" help:"Region to sign for, and to print with a key."`
 
-	Data          string `help:"Work on the store in the data folder of a server, which must be stopped." placeholder:"DIR"`
-	Store         string `help:"Work on the database of the nodes, which may go on." placeholder:"postgres://…"`
-	MasterKeyFile string `help:"File with the master key, for --data and --store. Default: master.key in the data folder." placeholder:"FILE"`
+	Offline       bool   `help:"Work on the store itself: that of --store, or of --data, whose server must be stopped."`
+	Store         string `help:"With --offline: the database of the nodes, which may go on." placeholder:"postgres://…"`
+	MasterKeyFile string `help:"With --offline: file with the master key. Default: master.key in the data folder." placeholder:"FILE"`
+	Account       string `default:"000000000000" help:"With --offline: the server's account, for policies."`
 
 	JSON bool `help:"Print JSON lines."`
 
-	stopped      bool // as with --data
 	newMasterKey bool
 }
 
 // Validate refuses what cannot work.
 func (f *keyFlags) Validate() error {
-	err := cmp.Or(f.server().Validate(), checkStore("--store", f.Store))
-	if f.Data != "" {
-		err = cmp.Or(err, checkData(f.Data))
-	}
-	return err
+	return cmp.Or(f.server().Validate(), checkStore("--store", f.Store), checkAccount(f.Account))
 }
 
 func (f *keyFlags) server() *serverFlags {
-	return &serverFlags{Server: f.Server, Credentials: f.Credentials, Region: f.Region}
+	return &serverFlags{Server: f.Server, Data: f.Data, Credentials: f.Credentials, Region: f.Region}
+}
+
+// credentialsFile is where a developer key is looked for; "" if it comes from
+// the environment.
+func (f *keyFlags) credentialsFile(lookup func(string) (string, bool)) string {
+	if f.Offline {
+		return filepath.Join(f.dataDir(), credentialsName)
+	}
+	return f.server().path(lookup)
 }
 
 func (f *keyFlags) dataDir() string { return cmp.Or(f.Data, "data") }
 
 // with gives use the access keys.
 func (f *keyFlags) with(e *env, use func(api.AccessKeys) error) error {
-	if f.Data == "" && f.Store == "" && !f.stopped {
+	if !f.Offline {
 		return use(&remoteKeys{f.server(), e.lookup})
 	}
 	return f.inStore(e, use)
@@ -64,15 +70,15 @@ func (f *keyFlags) inStore(e *env, use func(api.AccessKeys) error) (err error) {
 		return fmt.Errorf("there is no store with access keys; say --data DIR of the server: %w", err)
 	}
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	s := &server{cfg: &serveCmd{Data: data, Store: f.Store, MasterKeyFile: f.MasterKeyFile, MinFree: "0", Region: f.Region}, log: log, fail: make(chan error, 1)}
+	s := &server{cfg: &serveCmd{Data: data, Store: f.Store, MasterKeyFile: f.MasterKeyFile, MinFree: "0", Region: f.Region, Account: f.Account}, log: log, fail: make(chan error, 1)}
 	defer func() {
 		if closeErr := s.close(); err == nil {
 			err = closeErr
 		}
 	}()
 	err = s.openStore(e.ctx)
-	if tributary.KindOf(err) == tributary.Unavailable && f.Store == "" && !f.stopped {
-		return fmt.Errorf("%w, or go through it, with --credentials %s instead of --data", err, filepath.Join(data, credentialsName))
+	if tributary.KindOf(err) == tributary.Unavailable && f.Store == "" && !f.newMasterKey {
+		return fmt.Errorf("%w, or go through it, without --offline", err)
 	}
 	if err != nil {
 		return err

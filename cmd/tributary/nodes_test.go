@@ -27,7 +27,7 @@ func TestNodes(t *testing.T) {
 	two := startServer(t, another(filepath.Join(first, "master.key")))
 	var said bytes.Buffer
 	if two.greet(&said); strings.Contains(said.String(), credentialsName+" (missing") || strings.Contains(said.String(), "AWS_SHARED_CREDENTIALS_FILE") ||
-		!strings.Contains(said.String(), `credentials  in the store; "tributary access-key create --store postgres://USER:PASSWORD@HOST:PORT/DATABASE --data `+two.cfg.Data+" --master-key-file "+two.cfg.MasterKeyFile+`"`) {
+		!strings.Contains(said.String(), `credentials  in the store; "tributary access-key create --offline --store postgres://USER:PASSWORD@HOST:PORT/DATABASE --data `+two.cfg.Data+" --master-key-file "+two.cfg.MasterKeyFile+`"`) {
 		t.Errorf("the greeting of a node without credentials:\n%s", said.String())
 	}
 	const id = "us-east-1:11111111-2222-4333-8444-555555555555"
@@ -37,7 +37,7 @@ func TestNodes(t *testing.T) {
 	if code, stdout, stderr := tool(t, nil, "pool", "show", "--server", two.url(), "--data", first, id); code != 0 || !strings.Contains(stdout, "made on one") {
 		t.Errorf("on the other node: %d %s%s", code, stdout, stderr)
 	}
-	if code, stdout, stderr := tool(t, map[string]string{"TRIBUTARY_STORE": url}, "access-key", "create", "--data", first); code != 0 || !strings.Contains(stdout, "aws_access_key_id") {
+	if code, stdout, stderr := tool(t, map[string]string{"TRIBUTARY_STORE": url}, "access-key", "create", "--offline", "--data", first); code != 0 || !strings.Contains(stdout, "aws_access_key_id") {
 		t.Errorf("another key: %d %s", code, stderr)
 	}
 	wrong := t.TempDir()

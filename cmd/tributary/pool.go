@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -27,17 +28,27 @@ type poolCreateCmd struct {
 // Run creates the pool.
 func (c *poolCreateCmd) Run(e *env) error {
 	in := map[string]any{"PoolId": c.ID, "Name": c.Name, "AllowUnauthenticated": c.Guests}
-	return callAndShow(&c.serverFlags, e, "POST", "pools", in)
+	p, err := callPool(&c.serverFlags, e, "POST", "pools", in)
+	return showPool(e, p, err)
 }
 
 type poolShowCmd struct {
 	serverFlags
-	Pool string `arg:"" help:"Id of the pool."`
+	RolePolicy string `help:"Print the policy of a role, by its ARN, instead." placeholder:"ARN"`
+	Pool       string `arg:"" help:"Id of the pool."`
 }
 
 // Run shows the pool.
 func (c *poolShowCmd) Run(e *env) error {
-	return callAndShow(&c.serverFlags, e, "GET", "pools/"+c.Pool, nil)
+	p, err := callPool(&c.serverFlags, e, "GET", "pools/"+c.Pool, nil)
+	if err != nil || c.RolePolicy == "" {
+		return showPool(e, p, err)
+	}
+	document, found := p.RolePolicies[c.RolePolicy]
+	if !found {
+		return fmt.Errorf("the pool has no policy of the role %s", c.RolePolicy)
+	}
+	return printDocument(e, document)
 }
 
 type poolSetCmd struct {
@@ -72,7 +83,26 @@ func (c *poolSetCmd) Run(e *env) error {
 	if err := c.signIn(in); err != nil {
 		return err
 	}
-	return callAndShow(&c.serverFlags, e, "POST", "pools/"+c.Pool, in)
+	p, err := callPool(&c.serverFlags, e, "POST", "pools/"+c.Pool, in)
+	if err == nil {
+		c.tellEarly(e, p)
+	}
+	return showPool(e, p, err)
+}
+
+// tellEarly says what was set that does not count yet: AWS's order of calls may
+// be so, but a wrong ARN looks the same.
+func (c *poolSetCmd) tellEarly(e *env, p *api.Pool) {
+	for _, arn := range slices.Sorted(maps.Keys(c.OpenIDClients)) {
+		if c.OpenIDClients[arn] != nothing && !slices.Contains(p.OpenIDProviders, arn) {
+			_, _ = fmt.Fprintf(e.stderr, "the pool has no OpenID provider %s yet: its client ids count once UpdateIdentityPool names it\n", arn)
+		}
+	}
+	for _, arn := range slices.Sorted(maps.Keys(c.RolePolicy)) {
+		if c.RolePolicy[arn] != nothing && !slices.Contains(p.Roles, arn) && !p.RolesOfTokens {
+			_, _ = fmt.Fprintf(e.stderr, "the pool has no role %s yet: the policy counts once SetIdentityPoolRoles names it\n", arn)
+		}
+	}
 }
 
 // nothing is the word that removes a setting.
@@ -126,18 +156,43 @@ func (c *poolIdentityCmd) Run(e *env) error {
 	return err
 }
 
-func callAndShow(s *serverFlags, e *env, method, path string, in any) error {
-	var p api.Pool
-	if err := s.call(e.ctx, e.lookup, method, path, in, &p); err != nil {
+func callPool(s *serverFlags, e *env, method, path string, in any) (*api.Pool, error) {
+	p := new(api.Pool)
+	return p, s.call(e.ctx, e.lookup, method, path, in, p)
+}
+
+// showPool prints a pool that a call gave.
+func showPool(e *env, p *api.Pool, err error) error {
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(e.stdout, "pool           %s\nname           %s\nguests         %t\nvalue bytes    %d\ndataset bytes  %d\nrecords        %d\ndatasets       %d\n",
+	_, err = fmt.Fprintf(e.stdout, "pool           %s\nname           %s\nguests         %t\nvalue bytes    %d\ndataset bytes  %d\nrecords        %d\ndatasets       %d\n",
 		p.PoolID, p.Name, p.AllowUnauthenticated, p.Limits.ValueBytes, p.Limits.DatasetBytes, p.Limits.Records, p.Limits.Datasets)
-	for _, arn := range slices.Sorted(maps.Keys(p.OpenIDClients)) {
-		_, _ = fmt.Fprintf(e.stdout, "openid client  %s %s\n", arn, strings.Join(p.OpenIDClients[arn], ","))
+	for _, arn := range withKeys(p.OpenIDProviders, p.OpenIDClients) {
+		clients := cmp.Or(strings.Join(p.OpenIDClients[arn], ","), nothing)
+		_, _ = fmt.Fprintf(e.stdout, "openid client  %s %s%s\n", arn, clients, early(slices.Contains(p.OpenIDProviders, arn)))
 	}
-	for _, arn := range slices.Sorted(maps.Keys(p.RolePolicies)) {
-		_, _ = fmt.Fprintf(e.stdout, "role policy    %s\n", arn)
+	for _, arn := range withKeys(p.Roles, p.RolePolicies) {
+		policy := nothing
+		if p.RolePolicies[arn] != "" {
+			policy = "yes"
+		}
+		_, _ = fmt.Fprintf(e.stdout, "role policy    %s %s%s\n", arn, policy, early(slices.Contains(p.Roles, arn) || p.RolesOfTokens))
 	}
 	return err
+}
+
+// early marks what the pool does not have yet.
+func early(has bool) string {
+	if has {
+		return ""
+	}
+	return " (not of the pool yet)"
+}
+
+// withKeys lists names, and the keys of a map that are not among them, in order.
+func withKeys[V any](names []string, m map[string]V) []string {
+	all := slices.AppendSeq(slices.Clone(names), maps.Keys(m))
+	slices.Sort(all)
+	return slices.Compact(all)
 }

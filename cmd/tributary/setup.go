@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,12 +32,12 @@ func masterKey(named, data string, keys int, many bool) ([]byte, error) {
 	if errors.Is(err, os.ErrNotExist) && named == "" {
 		if keys > 0 && many {
 			return nil, fmt.Errorf(`the master key %s is missing: copy it from a node that runs, or name it with --master-key-file.
-Only if no node and no backup has it: make another one with "openssl rand -hex %d > %s", give it to every node, and make an access key with "tributary access-key create --new-master-key"`,
+Only if no node and no backup has it: make another one with "openssl rand -hex %d > %s", give it to every node, and make an access key with "tributary access-key create --offline --new-master-key"`,
 				path, tributary.MasterKeyLength, path)
 		}
 		if keys > 0 {
 			return nil, fmt.Errorf(`the master key %s is missing, and the store holds access keys that only it opens (%d of them): restore the file from a backup.
-If it is lost for good, make another one with "openssl rand -hex %d > %s", and an access key with "tributary access-key create --data %s"`,
+If it is lost for good, make another one with "openssl rand -hex %d > %s", and an access key with "tributary access-key create --offline --data %s"`,
 				path, keys, tributary.MasterKeyLength, path, data)
 		}
 		key := make([]byte, tributary.MasterKeyLength)
@@ -157,9 +158,13 @@ func (s *server) greet(w io.Writer) {
 	_, missing := os.Stat(credentials)
 	switch {
 	case missing != nil && s.cfg.Store != "":
-		say("  credentials  in the store; \"tributary access-key create %s\" makes another key", s.keyFlags())
+		say("  credentials  in the store; %s makes another key", s.lostKey())
 	case missing != nil:
-		say("  credentials  %s (missing; make a key with \"tributary access-key create --write --data %s\" while the server is stopped)", credentials, s.cfg.Data)
+		say("  credentials  %s (missing; make a key with %s)", credentials, s.lostKey())
+	case s.fileKey.bad:
+		say("  credentials  %s (%s: put a good key there, or move the file away and make one with %s)", credentials, s.fileKey.note, s.lostKey())
+	case s.fileKey.note != "":
+		say("  credentials  %s (%s)", credentials, s.fileKey.note)
 	default:
 		say("  credentials  %s", credentials)
 	}
@@ -172,13 +177,51 @@ func (s *server) greet(w io.Writer) {
 	say("")
 	say("Try it with the AWS CLI:")
 	file := "AWS_SHARED_CREDENTIALS_FILE=" + absolute(credentials) + " "
-	if missing != nil {
+	if missing != nil || s.fileKey.bad {
 		file = ""
 	}
 	say("  export %sAWS_ENDPOINT_URL=%s", file, s.url())
 	say("  aws cognito-identity create-identity-pool --identity-pool-name demo --allow-unauthenticated-identities")
 	say("  aws cognito-identity list-identity-pools --max-results 10")
 	say("")
+}
+
+// lostKey is the command that makes a key without one.
+func (s *server) lostKey() string {
+	if s.cfg.Store != "" {
+		return fmt.Sprintf("\"tributary access-key create --offline %s\"", s.keyFlags())
+	}
+	return fmt.Sprintf("\"tributary access-key create --offline --data %s --out %s\" while the server is stopped", s.cfg.Data, filepath.Join(s.cfg.Data, credentialsName))
+}
+
+// fileKey is what is wrong with the key of the credentials file.
+type fileKey struct {
+	note string
+	bad  bool // it opens nothing
+}
+
+// lookAtFile compares the credentials file, if it is there, with the store's
+// keys. Others may have rotated or disabled its key.
+func lookAtFile(path string, keys []tributary.AccessKey, now tributary.Millis) fileKey {
+	in, err := readCredentials(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return fileKey{}
+	} else if err != nil {
+		return fileKey{err.Error(), true}
+	}
+	i := slices.IndexFunc(keys, func(k tributary.AccessKey) bool { return k.ID == in.AccessKeyID })
+	its := "its key " + in.AccessKeyID
+	switch {
+	case i < 0:
+		return fileKey{its + " is not in the store", true}
+	case keys[i].Disabled:
+		return fileKey{its + " is disabled", true}
+	case !keys[i].Good(now):
+		return fileKey{its + " expired at " + moment(keys[i].Until), true}
+	case keys[i].Until != 0:
+		return fileKey{its + " was rotated and is good until " + moment(keys[i].Until), false}
+	}
+	return fileKey{}
 }
 
 // keyFlags are how access-key finds this node's database and master key.

@@ -114,7 +114,7 @@ func TestFirstKeyOfFile(t *testing.T) {
 // master key too.
 func TestAccessKeyCreate(t *testing.T) {
 	data := t.TempDir()
-	create := []string{"access-key", "create", "--data", data}
+	create := []string{"access-key", "create", "--offline", "--data", data}
 	if code, _, stderr := tool(t, nil, create...); code != 1 || !strings.Contains(stderr, "there is no store") {
 		t.Errorf("without a store: %d %s", code, stderr)
 	}
@@ -141,12 +141,13 @@ func TestAccessKeyCreate(t *testing.T) {
 	}
 	tryKey(t, data)
 
-	if code, _, stderr := tool(t, nil, append(create, "--write")...); code != 1 || !strings.Contains(stderr, path+" is there already") {
+	toFile := append(create, "--out", path)
+	if code, _, stderr := tool(t, nil, toFile...); code != 1 || !strings.Contains(stderr, "--out "+path+" is there already") {
 		t.Errorf("a file in the way: %d %s", code, stderr)
 	}
 	remove(path)
 	greetingOfLostKey(t, data)
-	if code, stdout, stderr := tool(t, nil, append(create, "--write")...); code != 0 || stdout != "" || !strings.Contains(stderr, path) {
+	if code, stdout, stderr := tool(t, nil, toFile...); code != 0 || stdout != "" || !strings.Contains(stderr, path) {
 		t.Errorf("written: %d %s%s", code, stdout, stderr)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -181,7 +182,7 @@ func greetingOfLostKey(t *testing.T, data string) {
 	if err := s.close(); err != nil {
 		t.Error(err)
 	}
-	if !strings.Contains(said.String(), `credentials (missing; make a key with "tributary access-key create --write --data `+data+`"`) || strings.Contains(said.String(), "AWS_SHARED_CREDENTIALS_FILE") {
+	if !strings.Contains(said.String(), `credentials (missing; make a key with "tributary access-key create --offline --data `+data+` --out `+filepath.Join(data, credentialsName)+`" while the server is stopped)`) || strings.Contains(said.String(), "AWS_SHARED_CREDENTIALS_FILE") {
 		t.Errorf("%s", said.String())
 	}
 }
@@ -217,7 +218,7 @@ func tryKey(t *testing.T, data string) {
 	if code, _, stderr := tool(t, nil, "pool", "create", "--server", s.url(), "--data", data, "by a new key"); code != 0 {
 		t.Error(stderr)
 	}
-	if code, _, stderr := tool(t, nil, "access-key", "create", "--data", data); code != 1 || !strings.Contains(stderr, "is in use by another tributary") {
+	if code, _, stderr := tool(t, nil, "access-key", "create", "--offline", "--data", data); code != 1 || !strings.Contains(stderr, "is in use by another tributary") {
 		t.Errorf("beside a server: %d %s", code, stderr)
 	}
 	stop()

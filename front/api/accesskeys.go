@@ -19,7 +19,7 @@ type AccessKeys interface {
 	// this once.
 	Create(ctx context.Context, name, policy string) (k tributary.AccessKey, secret string, err error)
 	// Rotate makes a key of another's name and policy, which is good for keep
-	// more; with 0 it is disabled.
+	// more; with 0 it is disabled. One that is to end already is refused.
 	Rotate(ctx context.Context, id string, keep time.Duration) (k tributary.AccessKey, secret string, err error)
 	Change(ctx context.Context, id string, c tributary.AccessKeyChange) (tributary.AccessKey, error)
 	// Delete forgets a key that is not good any more.

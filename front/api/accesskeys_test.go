@@ -66,6 +66,8 @@ func TestAccessKeys(t *testing.T) {
 		code, answer       string // the answer has
 	}{
 		{"BadPolicy", k.developer, "POST", "access-keys", `{"Policy":"{}"}`, 400, invalid, "The policy is not valid: it has no Statement"},
+		{"PolicyOfNoAction", k.developer, "POST", "access-keys", `{"Policy":"{\"Statement\":{\"Effect\":\"Deny\",\"Action\":\"tributary:BackUps\",\"Resource\":\"*\"}}"}`, 400, invalid, "statement 1: Action: tributary:BackUps matches no action; did you mean tributary:Backup?"},
+		{"PolicyOfOtherAccount", k.developer, "POST", "access-keys/" + next.AccessKeyID, `{"Policy":"{\"Statement\":{\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"arn:aws:iam::999999999999:user/*\"}}"}`, 400, invalid, "it must be this server's, " + account + " (serve --account)"},
 		{"PolicyAsObject", k.developer, "POST", "access-keys", `{"Policy":{}}`, 400, "SerializationException", "Policy"},
 		{"LongName", k.developer, "POST", "access-keys", `{"Name":"` + strings.Repeat("x", 129) + `"}`, 400, invalid, "at most 128"},
 		{"CreateAsGuest", k.guest, "POST", "access-keys", `{}`, 403, "NotAuthorizedException", ""},

@@ -128,16 +128,25 @@ type Pool struct {
 	Name                 string
 	AllowUnauthenticated bool
 	Limits               Limits // in force
-	// OpenIDClients are the audiences that tokens of a pool's OpenID providers may
-	// have, by the provider's ARN.
+	// OpenIDProviders are the ARNs of the pool's OpenID providers.
+	OpenIDProviders []string `json:",omitempty"`
+	// OpenIDClients are the audiences that tokens of OpenID providers may have, by
+	// the provider's ARN. Those of a provider that the pool does not have count
+	// once it does.
 	OpenIDClients map[string][]string `json:",omitempty"`
-	// RolePolicies are the IAM policies of roles, by ARN.
+	// Roles are the ARNs of the roles that the pool may give, those apart that
+	// only a token names, which one may with RolesOfTokens.
+	Roles         []string `json:",omitempty"`
+	RolesOfTokens bool     `json:",omitzero"`
+	// RolePolicies are the IAM policies of roles, by ARN. That of a role which the
+	// pool does not give counts once it does.
 	RolePolicies map[string]string `json:",omitempty"`
 }
 
 func showPool(p *tributary.Pool) *Pool {
+	roles, tokens := p.Roles.Names()
 	return &Pool{PoolID: string(p.ID), Name: p.Name, AllowUnauthenticated: p.AllowUnauthenticated, Limits: Limits(p.Limits.Effective()),
-		OpenIDClients: p.OpenIDClients, RolePolicies: p.Roles.Policies}
+		OpenIDProviders: p.OpenIDProviders, OpenIDClients: p.OpenIDClients, Roles: roles, RolesOfTokens: tokens, RolePolicies: p.Roles.Policies}
 }
 
 // mostLimit is more than any disk holds, and leaves room to compute with.
@@ -216,7 +225,7 @@ func (f *front) setPool(ctx context.Context, p principal, in *setPoolIn) (*Pool,
 		if err := limits.read(&pool.Limits); err != nil {
 			return err
 		}
-		return pool.SetSignIn(in.OpenIDClients, in.RolePolicies)
+		return pool.SetSignIn(in.OpenIDClients, in.RolePolicies, f.Service.Account)
 	})
 	if err != nil {
 		return nil, err

@@ -111,6 +111,8 @@ func TestOperations(t *testing.T) {
 		invalid  = "InvalidParameterException"
 		denied   = "NotAuthorizedException"
 		thePool  = "pools/" + pool
+		provider = "arn:aws:iam::" + account + ":oidc-provider/login.example.org"
+		role     = "arn:aws:iam::" + account + ":role/user"
 	)
 	shape := func(guests bool, limits string) string {
 		return fmt.Sprintf(`{"PoolId":"%s","Name":"n","AllowUnauthenticated":%t,%s}`, pool, guests, limits)
@@ -144,6 +146,12 @@ func TestOperations(t *testing.T) {
 		{"SetAsGuest", k.guest, "POST", thePool, `{"Records":1}`, 403, denied, ""},
 		{"SetUnchanged", k.developer, "GET", thePool, "", 200, "", `"Records":1099511627776,`},
 		{"SetDefaults", k.developer, "POST", thePool, `{"ValueBytes":0,"Records":0,"Datasets":0}`, 200, "", defaults},
+
+		{"SetSignIn", k.developer, "POST", thePool, `{"OpenIDClients":{"` + provider + `":["app"]},"RolePolicies":{"` + role + `":"{\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\"}}"}}`, 200, "",
+			`"OpenIDClients":{"` + provider + `":["app"]},"RolePolicies":{"` + role + `":"{`},
+		{"SetNoAction", k.developer, "POST", thePool, `{"RolePolicies":{"` + role + `":"{\"Statement\":{\"Effect\":\"Deny\",\"Action\":\"kinesis:GetRecord\",\"Resource\":\"*\"}}"}}`, 400, invalid, "kinesis:GetRecord matches no action; did you mean kinesis:GetRecords?"},
+		{"SetOtherAccount", k.developer, "POST", thePool, `{"RolePolicies":{"` + role + `":"{\"Statement\":{\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"arn:aws:kinesis:*:999999999999:*\"}}"}}`, 400, invalid, "its account is \\\"999999999999\\\", it must be this server's, " + account},
+		{"SetSignInOff", k.developer, "POST", thePool, `{"OpenIDClients":{"` + provider + `":[]},"RolePolicies":{"` + role + `":""}}`, 200, "", defaults + "}"},
 
 		{"Identity", k.developer, "POST", thePool + "/identities", `{"IdentityId":"` + ann + `"}`, 200, "", `{"PoolId":"` + pool + `","IdentityId":"` + ann + `"}`},
 		{"IdentityAgain", k.developer, "POST", thePool + "/identities", `{"IdentityId":"` + ann + `"}`, 409, "ResourceConflictException", ""},
