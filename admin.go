@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"regexp"
+	"strconv"
 	"time"
 )
 
@@ -52,6 +53,8 @@ func (s *Service) CreatePool(ctx context.Context, p Principal, pool Pool) (Pool,
 		return Pool{}, err
 	}
 	pool.Revision++
+	p.Call.Detail("PoolID", string(pool.ID))
+	p.Call.noteChanges(&Pool{}, &pool)
 	return pool, nil
 }
 
@@ -132,7 +135,7 @@ func (s *Service) ChangePool(ctx context.Context, p Principal, id PoolID, edit f
 	if err != nil {
 		return Pool{}, err
 	}
-	next := pool
+	next := pool.Clone() // an edit may write to its maps
 	if err := edit(&next); err != nil {
 		return Pool{}, err
 	}
@@ -144,6 +147,7 @@ func (s *Service) ChangePool(ctx context.Context, p Principal, id PoolID, edit f
 		return Pool{}, err
 	}
 	next.Revision++
+	p.Call.noteChanges(&pool, &next)
 	return next, nil
 }
 
@@ -202,6 +206,7 @@ func (s *Service) CreateIdentity(ctx context.Context, p Principal, i Identity) (
 	if KindOf(err) == Stale {
 		err = Errorf(Exists, op, "Identity '%s' exists already.", i.ID)
 	}
+	p.Call.Detail("IdentityID", string(i.ID))
 	return out, err
 }
 
@@ -318,6 +323,8 @@ func (s *Service) CreateStream(ctx context.Context, p Principal, name StreamName
 	if KindOf(err) == Stale {
 		err = Errorf(Exists, op, "Stream %s under account %s already exists.", name, s.Account)
 	}
+	p.Call.Detail("Shards", strconv.Itoa(shards))
+	p.Call.Detail("Retention", retention.String())
 	return st, err
 }
 

@@ -250,6 +250,7 @@ func (s *Service) MergeDevelopers(ctx context.Context, p Principal, pool PoolID,
 		}
 		winner, err := s.join(ctx, &of, pair[0], pair[1:], nil)
 		if KindOf(err) != Stale {
+			p.Call.Detail("Merged", string(pair[1].ID)+" with "+string(pair[0].ID)+" into "+string(winner.ID))
 			return winner.ID, err
 		}
 	}

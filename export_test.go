@@ -21,3 +21,10 @@ func DecodePage(b []byte) (PageState, bool) {
 
 // BindTo makes the context of a token of a purpose and a dataset.
 func BindTo(purpose string, k DatasetKey) string { return bindTo(purpose, k) }
+
+// ChangesOf is what the audit log tells of a pool that was changed.
+func ChangesOf(before, after *Pool) []string {
+	var c Call
+	c.noteChanges(before, after)
+	return c.Details
+}

@@ -58,9 +58,11 @@ func isWord(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_'
 }
 
-// clip shortens what a caller sent, for an error text, at a character's border.
-func clip(s string) string {
-	const most = 128
+// clip shortens what a caller sent, for an error text.
+func clip(s string) string { return cut(s, 128) }
+
+// cut shortens a text to most bytes, at a character's border.
+func cut(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

@@ -1,5 +1,11 @@
 package tributary
 
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
 // Principal is who calls: a developer of the account, or one identity.
 type Principal struct {
 	Account   string     // the account of a developer; "" for an identity
@@ -24,6 +30,44 @@ type Session struct {
 type Call struct {
 	Action   string // such as cognito-sync:ListRecords
 	Resource string // its ARN, noted when access is checked; "" before
+	// Details are what it changed, for the audit log; see [Call.Detail].
+	Details []string
+
+	detailed int // bytes of Details
+}
+
+const (
+	maxDetail  = 2 << 10  // bytes of one of a call's details
+	maxDetails = 16 << 10 // bytes of all of them together
+)
+
+// Detail notes something that a call changed or made, by its name and what it is
+// now, "" if it is no more. It must be no secret, nor anything of a user but an
+// identity's id. Line breaks become spaces, what is too long is cut. It does
+// nothing to a call that is nil.
+func (c *Call) Detail(name, value string) {
+	if c == nil || c.detailed >= maxDetails {
+		return
+	}
+	text := "no " + name
+	if value != "" {
+		text = name + ": " + value
+	}
+	text = cut(plain(text), maxDetail)
+	if c.detailed += len(text); c.detailed >= maxDetails {
+		text = "and more"
+	}
+	c.Details = append(c.Details, text)
+}
+
+// plain is a text as one line without what cannot be printed.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.Join(strings.Fields(s), " "))
 }
 
 // Developer tells whether the principal is a developer.

@@ -7,8 +7,7 @@ package audit
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -22,16 +21,48 @@ import (
 type Entry struct {
 	At        time.Time `json:"at"` // of the last of them
 	AccessKey string    `json:"accessKey"`
-	Address   string    `json:"address"`           // where the request came from
+	Address   string    `json:"address,omitzero"`  // where the request came from; "" of many
 	Action    string    `json:"action"`            // such as cognito-identity:CreateIdentityPool
-	Resource  string    `json:"resource,omitzero"` // ARN or "*"; "" if access was not asked for
+	Resource  string    `json:"resource,omitzero"` // ARN, which may end with *, or "*"; "" if access was not asked for, and of many
 	Outcome   string    `json:"outcome"`           // "ok", or the error's code
 	Request   string    `json:"request,omitzero"`  // the request's id, of a single one
 	Count     int64     `json:"count"`
+	Details   []string  `json:"details,omitempty"` // what a single one did
 }
 
 // Ok is the outcome of what was done.
 const Ok = "ok"
+
+// Act is something that a developer did, without what tells two of the same
+// apart. What is in it is as in [Entry].
+type Act struct {
+	AccessKey string
+	Address   netip.Addr
+	Action    string
+	Resource  string
+	Outcome   string
+}
+
+func (a *Act) entry() Entry {
+	e := Entry{AccessKey: a.AccessKey, Action: a.Action, Resource: valid(a.Resource), Outcome: a.Outcome}
+	if a.Address.IsValid() {
+		e.Address = a.Address.String()
+	}
+	return e
+}
+
+// maxResource is how much of a resource's name is kept, in bytes. Longer ones are
+// of requests that were refused.
+const maxResource = 2 << 10
+
+// valid is a text that a caller may have made, as one that JSON can hold.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+func (a *Act) shorten() {
+	if len(a.Resource) > maxResource {
+		a.Resource = strings.Clone(a.Resource[:maxResource])
+	}
+}
 
 // Log writes and reads the audit log. Store is required.
 type Log struct {
@@ -40,17 +71,11 @@ type Log struct {
 	Now   func() time.Time // nil: time.Now
 
 	mu     sync.Mutex // guards what follows
-	counts map[Entry]*Entry
+	counts counts
 	stream tributary.StreamID // 0: not known yet
 }
 
-const (
-	flushEvery = time.Second
-	// mostCounted is how many different things are counted between two flushes.
-	// Beyond it resources are summed up by pool, and beyond twice as many by action.
-	mostCounted = 1000
-	retention   = 365 * 24 * time.Hour // the longest that a stream has
-)
+const retention = 365 * 24 * time.Hour // the longest that a stream has
 
 func (l *Log) now() time.Time {
 	if l.Now != nil {
@@ -59,95 +84,16 @@ func (l *Log) now() time.Time {
 	return time.Now()
 }
 
-// Note counts something that is done often, such as a read or a sync. It is
-// written within a second, and lost if the process is killed before.
-func (l *Log) Note(e Entry) {
-	at := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.counts == nil {
-		l.counts = map[Entry]*Entry{}
+// Write writes one entry, with the id of its request, and returns when it is
+// durable.
+func (l *Log) Write(ctx context.Context, a Act, request string, details []string) error {
+	a.shorten()
+	e := a.entry()
+	e.At, e.Count, e.Request = l.now(), 1, request
+	for _, d := range details {
+		e.Details = append(e.Details, valid(d))
 	}
-	key := Entry{AccessKey: e.AccessKey, Address: e.Address, Action: e.Action, Resource: e.Resource, Outcome: e.Outcome}
-	if len(l.counts) >= mostCounted && l.counts[key] == nil {
-		key.Resource = poolOf(key.Resource)
-	}
-	if len(l.counts) >= 2*mostCounted && l.counts[key] == nil {
-		key.Resource, key.Address = "", ""
-	}
-	sum := l.counts[key]
-	if sum == nil {
-		sum = new(key)
-		l.counts[key] = sum
-	}
-	sum.At = at
-	sum.Count++
-}
-
-// poolOf cuts the ARN of an identity's data down to that of its pool.
-func poolOf(resource string) string {
-	pool, _, found := strings.Cut(resource, "/identity/")
-	if !found {
-		return resource
-	}
-	return pool + "/*"
-}
-
-// Write writes one entry, and returns when it is durable.
-func (l *Log) Write(ctx context.Context, e Entry) error {
-	e.At, e.Count = l.now(), 1
 	return l.append(ctx, []Entry{e})
-}
-
-// Run writes what was counted until ctx is done.
-func (l *Log) Run(ctx context.Context) error {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return l.Flush(context.WithoutCancel(ctx)) // the store is still open
-		case <-tick.C:
-			if err := l.Flush(ctx); err != nil && ctx.Err() == nil && l.Log != nil {
-				l.Log.Error("the audit log cannot be written, will try again", "err", err)
-			}
-		}
-	}
-}
-
-// Flush writes what was counted. What cannot be written is kept.
-func (l *Log) Flush(ctx context.Context) error {
-	l.mu.Lock()
-	counted := l.counts
-	l.counts = nil
-	l.mu.Unlock()
-	if len(counted) == 0 {
-		return nil
-	}
-	list := make([]Entry, 0, len(counted))
-	for _, sum := range counted {
-		list = append(list, *sum)
-	}
-	slices.SortFunc(list, func(a, b Entry) int { return a.At.Compare(b.At) })
-	err := l.append(ctx, list)
-	if err != nil {
-		l.giveBack(counted)
-	}
-	return err
-}
-
-// giveBack puts together what was counted before and since.
-func (l *Log) giveBack(counted map[Entry]*Entry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for key, since := range l.counts {
-		if before := counted[key]; before != nil {
-			before.At, before.Count = since.At, before.Count+since.Count
-		} else if len(counted) < 4*mostCounted {
-			counted[key] = since
-		}
-	}
-	l.counts = maps.Clone(counted)
 }
 
 func (l *Log) append(ctx context.Context, list []Entry) error {
@@ -203,49 +149,4 @@ func (l *Log) find(ctx context.Context) (tributary.StreamID, error) {
 	defer l.mu.Unlock()
 	l.stream = s.ID
 	return s.ID, nil
-}
-
-// Read gives up to limit entries after a place, "" for the first ones of at or
-// later, and the place of the last.
-func (l *Log) Read(ctx context.Context, at time.Time, after string, limit int) ([]Entry, string, error) {
-	const op = "read audit log"
-	s, err := l.Store.Stream(ctx, tributary.AuditStream)
-	if tributary.KindOf(err) == tributary.NotFound {
-		return nil, "", nil // nothing was ever written
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	shard := tributary.Shard{Stream: s.ID}
-	pos := tributary.Position(after)
-	if after == "" {
-		if pos, err = l.Store.Find(ctx, shard, tributary.MillisOf(at)); err != nil {
-			return nil, "", err
-		}
-	}
-	var out []Entry
-	for len(out) < limit {
-		batch, err := l.Store.Read(ctx, shard, pos, 64<<10)
-		if tributary.KindOf(err) == tributary.Invalid {
-			return nil, "", tributary.Errorf(tributary.Invalid, op, "NextToken is not valid")
-		}
-		if err != nil || len(batch) == 0 {
-			return out, string(pos), err
-		}
-		for i := range batch {
-			if len(out) == limit {
-				break
-			}
-			pos = batch[i].Position
-			if batch[i].Kind != tributary.EntryForeign {
-				continue
-			}
-			var e Entry
-			if err := json.Unmarshal(batch[i].Foreign.Data, &e); err != nil {
-				return nil, "", &tributary.Error{Kind: tributary.Internal, Op: op, Err: err}
-			}
-			out = append(out, e)
-		}
-	}
-	return out, string(pos), nil
 }

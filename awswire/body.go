@@ -32,7 +32,7 @@ type intake struct {
 // intake prepares to read the body of a request for op. It must be released
 // when the operation has done with the body.
 func (s *Service[P]) intake(op *Operation[P]) *intake {
-	s.once.Do(func() { s.room = semaphore.NewWeighted(largeBodies * s.MaxBody) })
+	s.once.Do(s.prepare)
 	if op.Public || op.Method == http.MethodGet {
 		return &intake{room: s.room, most: min(s.MaxBody, smallBody)}
 	}

@@ -54,10 +54,11 @@ type Service[P any] struct {
 	outage atomic.Int64        // when one was logged, in nanoseconds
 }
 
-// Begin hears of every call of a known caller before its operation runs. It
-// gives the caller as the operation is to see it, and what is to be told how
-// the call ended: nil for success.
-type Begin[P any] func(p P, r *http.Request, service, operation, request string) (P, func(*Fault))
+// Begin hears of every call of a known caller before its operation runs, by the
+// action's name in policies, such as cognito-sync:ListRecords, and the request's
+// id. It gives the caller as the operation is to see it, and what is to be told
+// how the call ended: nil for success.
+type Begin[P any] func(p P, r *http.Request, action, request string) (P, func(*Fault))
 
 // Operation is one entry of a service's table.
 type Operation[P any] struct {
@@ -66,6 +67,8 @@ type Operation[P any] struct {
 	Path   string // REST-JSON only, such as /identitypools/{IdentityPoolId}
 	Public bool   // needs no signature
 	Handle func(ctx context.Context, p P, in Input) (any, error)
+
+	action string // its name in policies
 }
 
 // Input is a request as its operation sees it.
@@ -128,6 +131,14 @@ func decode(body []byte, v any, rules ...json.Options) error {
 		return NotDecoded(err)
 	}
 	return nil
+}
+
+// prepare makes what the first request and all later ones need.
+func (s *Service[P]) prepare() {
+	s.room = semaphore.NewWeighted(largeBodies * s.MaxBody)
+	for i := range s.Operations {
+		s.Operations[i].action = s.Name + ":" + s.Operations[i].Name
+	}
 }
 
 // ServeHTTP finds the operation, checks the signature, and answers.
@@ -196,7 +207,7 @@ func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params, requ
 		body = nil // some clients send one, which says nothing; a form is in params
 	}
 	if s.Begin != nil && !op.Public {
-		p, *end = s.Begin(p, r, s.Name, op.Name, request)
+		p, *end = s.Begin(p, r, op.action, request)
 	}
 	return op.Handle(r.Context(), p, Input{Body: body, Params: params})
 }

@@ -123,6 +123,45 @@ func TestService(t *testing.T) {
 	}
 }
 
+// TestBegin: calls of known callers are told of by the action's name, and how
+// they ended; what is given as the caller is what the operation sees.
+func TestBegin(t *testing.T) {
+	s := service(awswire.RESTJSON)
+	var told []string
+	s.Begin = func(p string, r *http.Request, action, request string) (string, func(*awswire.Fault)) {
+		if len(request) != 36 {
+			t.Errorf("the request is %q", request)
+		}
+		told = append(told, r.Method+" "+action+" by "+p)
+		return "another", func(f *awswire.Fault) {
+			end := "ok"
+			if f != nil {
+				end = f.Code
+			}
+			told = append(told, end)
+		}
+	}
+	seen := ""
+	s.Operations[1].Handle = awswire.Handler(func(_ context.Context, p string, _ *echoIn) (*echoOut, error) {
+		seen = p
+		return &echoOut{}, nil
+	})
+	for _, c := range []struct{ method, path, body, authorization string }{
+		{"GET", "/signed", "", "test"}, {"GET", "/signed", "", ""}, {"POST", "/signed", `{"Text":"error"}`, "test"}, {"POST", "/signed", `{"Text":"panic"}`, "test"},
+		{"POST", "/things/1/echo", "", "test"}, {"GET", "/later", "", "test"}, {"GET", "/nothing", "", "test"},
+	} {
+		r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
+		if c.authorization != "" {
+			r.Header.Set("Authorization", c.authorization)
+		}
+		s.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	want := "GET test:Signed by me|ok|POST test:SignedPost by me|InternalErrorException|POST test:SignedPost by me|InternalFailure|GET test:Later by me|UnsupportedOperationException"
+	if got := strings.Join(told, "|"); got != want || seen != "another" {
+		t.Errorf("told\n%s\nwant\n%s\nthe operation sees %q", got, want, seen)
+	}
+}
+
 func TestJSON11(t *testing.T) {
 	for _, c := range []struct {
 		target, body string

@@ -123,6 +123,9 @@ func TestCommandLine(t *testing.T) {
 		{"StoreOfMigrate", []string{"migrate", "--store", "nonsense://"}, 2, "--store is no database"},
 		{"StoreOfMove", []string{"migrate-store", "--to", "embedded", "--store", "nonsense://"}, 2, "--store is no database"},
 		{"ToPort", []string{"migrate-store", "--to", "postgres://h:port/x"}, 2, "--to: the database's URL cannot be read"},
+		{"Since", []string{"audit", "--since", "yesterday"}, 2, `--since is "yesterday", it must be a time like 2026-11-01T18:00:00Z, a date like 2026-11-01, or how far back, like 90m, 24h or 7d`},
+		{"SinceToCome", []string{"audit", "--since", "2999-01-01"}, 2, `--since is "2999-01-01", which is still to come`},
+		{"SinceOfServer", []string{"audit", "--since", "7d", "--server", "localhost:8080"}, 2, "--server must be http://HOST:PORT"},
 		{"NoServer", []string{"query", "--server", "http://127.0.0.1:1", "--credentials", credentialsFile(t), "SELECT 1"}, 1, "http://127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused (is the server running?)"},
 		{"NoKey", []string{"query", "--data", t.TempDir(), "SELECT 1"}, 1, "no developer key in"},
 	} {

@@ -32,7 +32,7 @@ type commands struct {
 	Serve        serveCmd        `cmd:"" help:"Run the server."`
 	Query        queryCmd        `cmd:"" help:"Run a SELECT on the server's warehouse."`
 	Pool         poolCmd         `cmd:"" help:"Create, show and set identity pools."`
-	Audit        auditCmd        `cmd:"" help:"Print what developers did: who, what, when, from where, and how it ended."`
+	Audit        auditCmd        `cmd:"" help:"Print what developers did: who, what, when, from where, how it ended, and what it changed."`
 	Backup       backupCmd       `cmd:"" help:"Write a backup of the store to a file, while the server serves."`
 	Restore      restoreCmd      `cmd:"" help:"Make a data folder of a backup."`
 	Check        checkCmd        `cmd:"" help:"Check a backup, or the store of a stopped server, for damage."`

@@ -78,6 +78,9 @@ func (f *front) createAccessKey(ctx context.Context, p principal, in *CreateAcce
 	if p.Call != nil {
 		p.Call.Resource = f.Service.AccessKeyARN(k.ID) // for the audit log
 	}
+	p.Call.Detail("AccessKeyID", k.ID)
+	p.Call.Detail("Name", k.Name)
+	p.Call.Detail("Policy", k.Policy)
 	return &NewAccessKey{*ShowAccessKey(&k), secret}, nil
 }
 
@@ -153,6 +156,8 @@ func (f *front) rotateAccessKey(ctx context.Context, p principal, in *rotateAcce
 	if err != nil {
 		return nil, err
 	}
+	p.Call.Detail("AccessKeyID", k.ID)
+	p.Call.Detail("KeepSeconds", strconv.FormatInt(in.KeepSeconds, 10))
 	return &NewAccessKey{*ShowAccessKey(&k), secret}, nil
 }
 
@@ -171,6 +176,15 @@ func (f *front) updateAccessKey(ctx context.Context, p principal, in *updateAcce
 	k, err := f.AccessKeys.Change(ctx, in.id, tributary.AccessKeyChange{Name: in.Name, Policy: in.Policy, Disabled: in.Disabled})
 	if err != nil {
 		return nil, err
+	}
+	if in.Name != nil {
+		p.Call.Detail("Name", k.Name)
+	}
+	if in.Policy != nil {
+		p.Call.Detail("Policy", k.Policy)
+	}
+	if in.Disabled != nil {
+		p.Call.Detail("Disabled", strconv.FormatBool(k.Disabled))
 	}
 	return ShowAccessKey(&k), nil
 }

@@ -39,8 +39,8 @@ type Config struct {
 	Moved func() *Move
 	// AccessKeys manages the developers' access keys.
 	AccessKeys AccessKeys
-	// Audit reads the audit log from a time on, or after a place in it.
-	Audit   func(ctx context.Context, at time.Time, after string, limit int) ([]audit.Entry, string, error)
+	// Audit reads a page of the audit log.
+	Audit   func(context.Context, audit.Query) (audit.Page, error)
 	Log     *slog.Logger
 	Begin   awswire.Begin[principal]
 	Observe func(service, operation string, status int, took time.Duration)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tributary"
+	"tributary/audit"
 	"tributary/auth"
 	"tributary/awswire"
 	"tributary/front/api"
@@ -36,6 +37,8 @@ type kit struct {
 	developer, guest awswire.Credentials
 	asked            string   // of the warehouse
 	done             []string // the calls, each with its resource
+	details          []string // of the last call
+	log              *audit.Log
 }
 
 func newKit(t *testing.T) *kit {
@@ -45,8 +48,9 @@ func newKit(t *testing.T) *kit {
 	sealer, err := tributary.NewSealer(make([]byte, tributary.MasterKeyLength))
 	k.ok(err)
 	a := &auth.Auth{Keys: store, Sealer: sealer, Account: account}
+	k.log = &audit.Log{Store: store}
 	service := &tributary.Service{Store: store, Sealer: sealer, Account: account, Region: "us-east-1"}
-	k.server = httptest.NewServer(api.New(api.Config{Service: service, Authenticate: a.Authenticate, Query: k.query, Backup: k.backup, AccessKeys: &auth.Developers{Auth: a}, Begin: k.begin}))
+	k.server = httptest.NewServer(api.New(api.Config{Service: service, Authenticate: a.Authenticate, Query: k.query, Backup: k.backup, AccessKeys: &auth.Developers{Auth: a}, Audit: k.log.Read, Begin: k.begin}))
 	t.Cleanup(k.server.Close)
 	k.developer, err = a.NewAccessKey(t.Context())
 	k.ok(err)
@@ -56,9 +60,11 @@ func newKit(t *testing.T) *kit {
 }
 
 // begin names calls as the server does.
-func (k *kit) begin(p tributary.Principal, _ *http.Request, service, operation, _ string) (tributary.Principal, func(*awswire.Fault)) {
-	p.Call = &tributary.Call{Action: service + ":" + operation}
-	return p, func(*awswire.Fault) { k.done = append(k.done, p.Call.Action+" "+p.Call.Resource) }
+func (k *kit) begin(p tributary.Principal, _ *http.Request, action, _ string) (tributary.Principal, func(*awswire.Fault)) {
+	p.Call = &tributary.Call{Action: action}
+	return p, func(*awswire.Fault) {
+		k.done, k.details = append(k.done, p.Call.Action+" "+p.Call.Resource), p.Call.Details
+	}
 }
 
 // backup answers as the store does.

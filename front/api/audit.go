@@ -16,45 +16,43 @@ const (
 )
 
 // listAuditIn asks for a page of the audit log.
-type listAuditIn struct {
-	since time.Time
-	after string
-	most  int
-}
+type listAuditIn struct{ audit.Query }
 
 func (in *listAuditIn) Bind(p awswire.Params) (err error) {
 	const op = "list audit"
-	in.after, _ = p.Query("nextToken")
-	in.most = auditPage
+	in.After, _ = p.Query("nextToken")
+	in.AccessKey, _ = p.Query("accessKey")
+	in.Action, _ = p.Query("action")
+	in.Limit = auditPage
 	if text, given := p.Query("maxResults"); given {
-		if in.most, err = strconv.Atoi(text); err != nil || in.most < 1 || in.most > mostAuditPage {
+		if in.Limit, err = strconv.Atoi(text); err != nil || in.Limit < 1 || in.Limit > mostAuditPage {
 			return tributary.Errorf(tributary.Invalid, op, "maxResults is %q, it must be a number from 1 to %d", text, mostAuditPage)
 		}
 	}
 	if text, given := p.Query("since"); given {
-		if in.since, err = time.Parse(time.RFC3339, text); err != nil || in.since.UnixMilli() < 0 {
+		if in.Since, err = time.Parse(time.RFC3339, text); err != nil || in.Since.UnixMilli() < 0 {
 			return tributary.Errorf(tributary.Invalid, op, "since is %q, it must be a time like 2026-11-23T18:00:00Z", text)
 		}
-	} else {
-		in.since = time.UnixMilli(0)
 	}
 	return nil
 }
 
 // AuditPage is a page of the audit log, oldest first. NextToken goes on after it,
-// also with what comes later.
+// also with what comes later. It may have few entries, or none, although there
+// are More.
 type AuditPage struct {
 	Entries   []audit.Entry
 	NextToken string `json:",omitzero"`
+	More      bool
 }
 
 func (f *front) listAudit(ctx context.Context, p principal, in *listAuditIn) (*AuditPage, error) {
 	if err := f.Service.Allow(p, "list audit", "*"); err != nil {
 		return nil, err
 	}
-	list, next, err := f.Audit(ctx, in.since, in.after, in.most)
-	if list == nil {
-		list = []audit.Entry{}
+	page, err := f.Audit(ctx, in.Query)
+	if err != nil {
+		return nil, err
 	}
-	return &AuditPage{Entries: list, NextToken: next}, err
+	return &AuditPage{Entries: append([]audit.Entry{}, page.Entries...), NextToken: page.Next, More: page.More}, nil
 }

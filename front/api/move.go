@@ -43,7 +43,11 @@ func (f *front) moveStore(_ context.Context, p principal, in *moveStoreIn) (*Mov
 	if err := f.Service.Allow(p, "move store", "*"); err != nil {
 		return nil, err
 	}
-	return f.Move(in.To)
+	m, err := f.Move(in.To)
+	if err == nil {
+		p.Call.Detail("To", m.To)
+	}
+	return m, err
 }
 
 type nothing struct{}

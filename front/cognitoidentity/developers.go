@@ -2,6 +2,9 @@ package cognitoidentity
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"tributary"
@@ -24,6 +27,8 @@ func (f *front) getDeveloperToken(ctx context.Context, p principal, in *develope
 	if err != nil {
 		return nil, err
 	}
+	p.Call.Detail("IdentityID", string(i.ID))
+	p.Call.Detail("Providers", strings.Join(slices.Sorted(maps.Keys(in.Logins)), ", "))
 	return &tokenOut{identityRef{string(i.ID)}, token}, nil
 }
 
@@ -73,5 +78,7 @@ type unlinkDeveloperIn struct {
 
 func (f *front) unlinkDeveloper(ctx context.Context, p principal, in *unlinkDeveloperIn) (*empty, error) {
 	err := f.service.UnlinkDeveloper(ctx, p, in.poolRef.id(), in.identityRef.id(), in.DeveloperProviderName, in.DeveloperUserIdentifier)
+	p.Call.Detail("IdentityID", in.IdentityID)
+	p.Call.Detail("Unlinked", in.DeveloperProviderName) // whom is the user's own affair
 	return &empty{}, err
 }

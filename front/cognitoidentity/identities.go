@@ -89,8 +89,10 @@ func (f *front) deleteIdentities(ctx context.Context, p principal, in *deleteIde
 	for _, id := range ids {
 		err := failed[id]
 		if err == nil {
+			p.Call.Detail("Deleted", string(id))
 			continue
 		}
+		p.Call.Detail("Not deleted", string(id))
 		code := "AccessDenied"
 		if tributary.KindOf(err) != tributary.Denied {
 			code = "InternalServerError"
