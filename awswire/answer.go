@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/go-json-experiment/json"
 )
 
 // The headers of every answer, spelled as AWS spells them: iOS looks for the
@@ -23,6 +21,7 @@ const (
 type exchange struct {
 	w         http.ResponseWriter
 	protocol  Protocol
+	format    format
 	namespace string // of XML
 	id        string
 	status    int
@@ -54,10 +53,7 @@ func (x *exchange) encode(operation string, out any) ([]byte, error) {
 	if x.protocol == Query {
 		return queryAnswer(x.namespace, operation, x.id, out)
 	}
-	if a, ok := out.(Appender); ok {
-		return a.AppendJSON(make([]byte, 0, 1024)), nil
-	}
-	return json.Marshal(out)
+	return x.format.marshal(out)
 }
 
 func (x *exchange) fault(f *Fault) {
@@ -84,21 +80,24 @@ func (x *exchange) envelope(f *Fault) []byte {
 		body, _ := queryFault(x.namespace, x.id, f) // of texts alone, which cannot fail
 		return body
 	}
-	envelope := map[string]string{"message": strings.ToValidUTF8(f.Message, "\uFFFD")}
+	envelope := faultShape{Message: strings.ToValidUTF8(f.Message, "\uFFFD")}
 	if x.protocol == JSON11 {
-		envelope["__type"] = f.Code
+		envelope.Type = f.Code
 	}
-	body, err := json.Marshal(envelope, json.Deterministic(true))
-	if err != nil {
-		body = []byte("{}")
-	}
+	body, _ := x.format.marshal(envelope) // of texts alone, which cannot fail
 	return body
+}
+
+// faultShape is a fault as JSON and CBOR show it.
+type faultShape struct {
+	Type    string `json:"__type,omitzero"`
+	Message string `json:"message"`
 }
 
 func (x *exchange) write(status int, body []byte) {
 	h := x.w.Header()
 	h[requestIDHeader] = []string{x.id}
-	h["Content-Type"] = contentTypes[x.protocol]
+	h["Content-Type"] = x.format.contentType(x.protocol)
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.status = status
 	x.w.WriteHeader(status)

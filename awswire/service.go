@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -22,7 +21,7 @@ type Protocol uint8
 // The protocols.
 const (
 	RESTJSON Protocol = iota // method and path name the operation
-	JSON11                   // POST /, the header X-Amz-Target names the operation
+	JSON11                   // POST /, the header X-Amz-Target names the operation; also in CBOR
 	Query                    // a form's Action names the operation, answers are XML
 )
 
@@ -75,33 +74,34 @@ type Operation[P any] struct {
 type Input struct {
 	Body   []byte
 	Params Params
+	format format
 }
 
 // Binder is an operation's input that takes values from path and query.
 type Binder interface{ Bind(Params) error }
 
-// Decoder is an operation's input that decodes its own body.
+// Decoder is an operation's input that decodes its own body, if it is JSON.
 type Decoder interface{ DecodeBody([]byte) error }
 
-// Appender is an operation's output that encodes itself.
+// Appender is an operation's output that encodes itself as JSON.
 type Appender interface{ AppendJSON([]byte) []byte }
 
 // Handler turns a typed operation into a table's entry: the body is decoded
 // into In, path and query are bound, Out is encoded.
 func Handler[P, In, Out any](f func(ctx context.Context, p P, in *In) (*Out, error)) func(context.Context, P, Input) (any, error) {
-	return handler(f)
+	return handler(f, false)
 }
 
 // StrictHandler is Handler for an operation that refuses what it does not know,
 // as AWS's services do not.
 func StrictHandler[P, In, Out any](f func(ctx context.Context, p P, in *In) (*Out, error)) func(context.Context, P, Input) (any, error) {
-	return handler(f, json.RejectUnknownMembers(true))
+	return handler(f, true)
 }
 
-func handler[P, In, Out any](f func(ctx context.Context, p P, in *In) (*Out, error), rules ...json.Options) func(context.Context, P, Input) (any, error) {
+func handler[P, In, Out any](f func(ctx context.Context, p P, in *In) (*Out, error), strict bool) func(context.Context, P, Input) (any, error) {
 	return func(ctx context.Context, p P, in Input) (any, error) {
 		v := new(In)
-		if err := decode(in.Body, v, rules...); err != nil {
+		if err := in.decode(v, strict); err != nil {
 			return nil, err
 		}
 		if b, ok := any(v).(Binder); ok {
@@ -117,17 +117,11 @@ func handler[P, In, Out any](f func(ctx context.Context, p P, in *In) (*Out, err
 	}
 }
 
-func decode(body []byte, v any, rules ...json.Options) error {
-	if len(body) == 0 {
+func (in Input) decode(v any, strict bool) error {
+	if len(in.Body) == 0 {
 		return nil
 	}
-	var err error
-	if d, ok := v.(Decoder); ok {
-		err = d.DecodeBody(body)
-	} else {
-		err = json.Unmarshal(body, v, rules...)
-	}
-	if err != nil {
+	if err := in.format.unmarshal(in.Body, v, strict); err != nil {
 		return NotDecoded(err)
 	}
 	return nil
@@ -144,12 +138,12 @@ func (s *Service[P]) prepare() {
 // ServeHTTP finds the operation, checks the signature, and answers.
 func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := exchange{w: w, protocol: s.Protocol, namespace: s.Namespace, id: newRequestID()}
+	x := exchange{w: w, protocol: s.Protocol, format: s.formatOf(r), namespace: s.Namespace, id: newRequestID()}
 	name, end := "", func(*Fault) {}
 	defer func() {
 		p := recover()
-		cutOff := p == http.ErrAbortHandler
-		if p != nil && !cutOff {
+		cutOff := p == http.ErrAbortHandler || p != nil && x.status != 0 // nobody may take what there is for the whole
+		if p != nil && p != http.ErrAbortHandler {
 			s.log().Error("panic", "service", s.Name, "operation", name, "request", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			fault := &Fault{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: "Internal failure"}
 			end(fault)
@@ -159,7 +153,7 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.Observe(s.Name, name, x.status, time.Since(start))
 		}
 		if cutOff {
-			panic(p)
+			panic(http.ErrAbortHandler)
 		}
 	}()
 	op, params, fault := s.match(r)
@@ -175,6 +169,11 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.log().Error("answer cut off", "service", s.Name, "operation", name, "request", x.id, "err", err)
 			panic(http.ErrAbortHandler)
 		}
+		return
+	}
+	if stream, ok := out.(*EventStream); ok && err == nil {
+		end(nil)
+		x.events(r.Context(), stream, func(err error) *Fault { return s.faultOf(name, x.id, err) })
 		return
 	}
 	var body []byte
@@ -194,9 +193,6 @@ func (s *Service[P]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // call gives the operation's output. end becomes what is to be told how it ended.
 func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params, request string, end *func(*Fault)) (any, error) {
-	if fault := s.checkContentType(r); fault != nil {
-		return nil, fault
-	}
 	in := s.intake(op)
 	defer in.release()
 	p, body, err := s.authenticate(r, op, in)
@@ -209,18 +205,7 @@ func (s *Service[P]) call(r *http.Request, op *Operation[P], params Params, requ
 	if s.Begin != nil && !op.Public {
 		p, *end = s.Begin(p, r, op.action, request)
 	}
-	return op.Handle(r.Context(), p, Input{Body: body, Params: params})
-}
-
-// checkContentType refuses CBOR, which AWS's SDKs for Java speak to Kinesis.
-// Other types are whatever the client likes to call its JSON.
-func (s *Service[P]) checkContentType(r *http.Request) *Fault {
-	const cbor = "application/x-amz-cbor-1.1"
-	if s.Protocol == JSON11 && strings.HasPrefix(r.Header.Get("Content-Type"), cbor) {
-		return &Fault{"UnsupportedMediaTypeException", http.StatusUnsupportedMediaType,
-			"The content type " + cbor + " is not supported: send application/x-amz-json-1.1 (SDKs for Java: set AWS_CBOR_DISABLE=1)"}
-	}
-	return nil
+	return op.Handle(r.Context(), p, Input{Body: body, Params: params, format: s.formatOf(r)})
 }
 
 // authenticate reads the body, and tells who sent it.

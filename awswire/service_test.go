@@ -206,20 +206,6 @@ func TestHeaderNames(t *testing.T) {
 	}
 }
 
-// TestCBOR has what AWS's SDKs for Java send to Kinesis unless told otherwise.
-func TestCBOR(t *testing.T) {
-	for protocol, want := range map[awswire.Protocol]string{awswire.JSON11: "UnsupportedMediaTypeException", awswire.RESTJSON: ""} {
-		r := httptest.NewRequest("POST", "/things/a/echo", strings.NewReader("{}"))
-		r.Header.Set("X-Amz-Target", "Test.Echo")
-		r.Header.Set("Content-Type", "application/x-amz-cbor-1.1")
-		w := httptest.NewRecorder()
-		service(protocol).ServeHTTP(w, r)
-		if code := header(w, "x-amzn-ErrorType"); code != want || want != "" && !strings.Contains(w.Body.String(), "application/x-amz-cbor-1.1 is not supported") {
-			t.Errorf("%d %s, want %q", w.Code, w.Body, want)
-		}
-	}
-}
-
 // TestLog has every fault of ours told, but an outage once for all requests.
 func TestLog(t *testing.T) {
 	var out bytes.Buffer

@@ -9,7 +9,7 @@ import (
 )
 
 // Timestamp is a point in time in milliseconds since 1970. On the wire it is a
-// JSON number of seconds with a fraction.
+// JSON number of seconds with a fraction, or milliseconds in CBOR.
 type Timestamp int64
 
 // maxSeconds bounds timestamps from the wire: the year 9999.
@@ -54,8 +54,17 @@ func (t *Timestamp) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 // ParseTimestamp reads a JSON number of seconds.
 func ParseTimestamp(s string) (Timestamp, error) {
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsNaN(f) || math.Abs(f) > maxSeconds {
+	t, ok := timestamp(f * 1000)
+	if err != nil || !ok {
 		return 0, fmt.Errorf("%.64q is not a time in seconds since 1970", s)
 	}
-	return Timestamp(math.Round(f * 1000)), nil
+	return t, nil
+}
+
+// timestamp reads a number of milliseconds from the wire.
+func timestamp(ms float64) (Timestamp, bool) {
+	if !(math.Abs(ms) <= maxSeconds*1000) { // NaN is not
+		return 0, false
+	}
+	return Timestamp(math.Round(ms)), true
 }
