@@ -57,7 +57,7 @@ var actions = [...]struct {
 	{
 		service: "tributary",
 		operations: []string{
-			"Backup", "CreateAccessKey", "CreateIdentity", "CreatePool", "DeleteAccessKey", "DescribePool", "DescribeStoreMove",
+			"Backup", "CreateAccessKey", "CreateIdentity", "CreatePool", "DeleteAccessKey", "DescribePool", "DescribeStoreMove", "GetWebhookKey",
 			"ListAccessKeys", "ListAudit", "MoveStore", "Query", "RotateAccessKey", "SetPool", "UpdateAccessKey",
 		},
 	},

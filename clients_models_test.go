@@ -140,7 +140,8 @@ func (androidClient) synchronize(d *device) error {
 			continue
 		}
 		for _, r := range got {
-			if now := d.records[r.Key]; now == sent[r.Key] { // else edited meanwhile
+			was, mine := sent[r.Key]
+			if !mine || d.records[r.Key] == was { // else edited meanwhile
 				d.store(r)
 			}
 		}
@@ -212,10 +213,11 @@ func (dotnetClient) synchronize(d *device) error {
 			continue
 		}
 		for _, r := range got {
+			was, mine := sent[r.Key]
 			switch now := d.records[r.Key]; {
-			case now == sent[r.Key]:
+			case !mine, now == was:
 				d.store(r)
-			case now.count == sent[r.Key].count: // edited meanwhile
+			case now.count == was.count: // edited meanwhile
 				d.records[r.Key] = entry{value: now.value, removed: now.removed, count: r.SyncCount, dirty: true}
 			}
 		}
@@ -276,7 +278,8 @@ func (c iosClient) synchronize(d *device) error {
 			continue
 		}
 		for _, r := range got {
-			if now := d.records[r.Key]; now == sent[r.Key] {
+			was, mine := sent[r.Key]
+			if now := d.records[r.Key]; !mine || now == was {
 				d.store(r)
 			} else { // edited meanwhile
 				now.count = r.SyncCount

@@ -115,6 +115,7 @@ func (d *device) wild() {
 type program struct {
 	wild, restores bool
 	incarnates     bool // restores are those of real backups
+	meddled        bool // a function changes what is pushed
 	races          bool // others write between its lists and pushes, the app during its pushes
 }
 
@@ -122,6 +123,9 @@ func (p program) run(d *device) {
 	d.t.Helper()
 	w := d.world
 	w.incarnates = p.incarnates
+	if p.meddled {
+		w.meddle()
+	}
 	for range w.rng.IntN(6) {
 		w.happen()
 	}

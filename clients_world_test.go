@@ -80,7 +80,7 @@ func (w *world) openStore() {
 	w.t.Helper()
 	s := openStoreOn(w.t, newClock(), vfs.NewMem())
 	ctx := w.t.Context()
-	if err := s.PutPool(ctx, tributary.Pool{ID: poolA, Limits: tributary.Limits{Records: int64(len(liveKeys))}}); err != nil {
+	if err := s.PutPool(ctx, tributary.Pool{ID: poolA, Name: "a pool", Limits: tributary.Limits{Records: int64(len(liveKeys))}}); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := s.PutIdentity(ctx, tributary.Identity{ID: ann, Pool: poolA}); err != nil {
@@ -94,6 +94,15 @@ func (w *world) use(s tributary.Store) {
 	w.stores = append(w.stores, s)
 	w.service.Store = recorder{s, w}
 	w.writer.Store = w.service.Store
+}
+
+// meddle gives the pool a function.
+func (w *world) meddle() {
+	w.t.Helper()
+	w.service.Functions = meddle()
+	if err := w.service.SetEvents(w.t.Context(), developer, poolA, map[string]string{tributary.SyncTrigger: hook}); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) close() {

@@ -20,7 +20,9 @@ type Service struct {
 	Sealer *Sealer
 	Logins Logins       // nil: no provider is taken
 	Tokens OpenIDTokens // nil: no OpenID tokens are issued
-	Region string       // of pools created without one; "" is us-east-1
+	// Functions calls those of pools; nil: none can be set.
+	Functions Functions
+	Region    string // of pools created without one; "" is us-east-1
 	// Account is the developers' account: 12 digits.
 	Account string
 	// StrictSyncCount answers AWS's 400 to a LastSyncCount above the dataset's,
@@ -234,11 +236,18 @@ type Update struct {
 	Patches      []Patch
 }
 
+// triggerTries is commitTries for a sync that a function is called for each time.
+const triggerTries = 3
+
 // UpdateRecords applies patches to a dataset and gives the records that they
-// made, in the order of the patches.
+// made, in the order of the patches. If an identity asks and its pool has a
+// function, that is called once the patches are known to be good, and what it
+// answers is applied instead: what it adds comes behind, and of patches that it
+// ignores the records as the dataset has them.
 //
 // Errors: Denied, NotFound, Invalid, Limit; Stale with AWS's text if a patch
-// conflicts; Busy if others changed the identity again and again meanwhile.
+// conflicts; Trigger if the function failed; Busy if others changed the identity
+// again and again meanwhile.
 func (s *Service) UpdateRecords(ctx context.Context, p Principal, k DatasetKey, u Update) ([]Record, error) {
 	const op = "update records"
 	if err := s.checkCall(p, op, k); err != nil {
@@ -252,7 +261,7 @@ func (s *Service) UpdateRecords(ctx context.Context, p Principal, k DatasetKey, 
 	for i := range u.Patches {
 		keys[i] = u.Patches[i].Key
 	}
-	for range commitTries {
+	for try := range commitTries {
 		v, err := s.view(ctx, &p, op, k, keys)
 		if err != nil {
 			return nil, err
@@ -266,18 +275,31 @@ func (s *Service) UpdateRecords(ctx context.Context, p Principal, k DatasetKey, 
 		if n := len(k.Dataset); n > maxDatasetNameLength && !v.Dataset.Exists { // only merges make such names
 			return nil, Errorf(Limit, op, "The name of a new dataset has %d characters, the limit is %d", n, maxDatasetNameLength)
 		}
-		c, err := v.Apply(u.Patches, s.writer(p, u.DeviceID))
+		w := s.writer(p, u.DeviceID)
+		c, err := v.Apply(u.Patches, w)
 		if KindOf(err) == Stale {
 			return nil, s.refuse(ctx, &v, u.Patches, since, err)
 		}
 		if err != nil {
 			return nil, err
 		}
+		out := c.Records
+		if function := s.function(&p, &v.Pool); function != "" {
+			if try == triggerTries {
+				break
+			}
+			if c, out, err = s.trigger(ctx, &p, function, &v, u.Patches, w); KindOf(err) == Stale {
+				continue
+			}
+			if err != nil || c == nil {
+				return out, err
+			}
+		}
 		if err := s.forget(ctx, c, v.Pool.Limits); err != nil {
 			return nil, err
 		}
 		if err = s.Store.Commit(ctx, c); err == nil {
-			return c.Records, nil
+			return out, nil
 		} else if KindOf(err) != Stale {
 			return nil, err
 		}

@@ -43,7 +43,7 @@ const (
 )
 
 // notServed are operations that this server has not: all are told so.
-var notServed = map[string]bool{"GetCognitoEvents": true, "SetCognitoEvents": true, "BulkPublish": true, "GetBulkPublishDetails": true,
+var notServed = map[string]bool{"BulkPublish": true, "GetBulkPublishDetails": true,
 	"RegisterDevice": true, "SubscribeToDataset": true, "UnsubscribeFromDataset": true, "PutRecord": true, "PutRecords": true, "SubscribeToShard": true}
 
 // fill puts names into a path as they are.
@@ -66,6 +66,8 @@ func (w *tenants) syncBody(operation, session string) []byte {
 		return encode(w.T, update{session, []patch{replace(planted, "by somebody else", 0)}})
 	case "SetIdentityPoolConfiguration":
 		return encode(w.T, object{"CognitoStreams": object{"StreamName": "near", "RoleArn": role("streams"), "StreamingStatus": "DISABLED"}})
+	case "SetCognitoEvents":
+		return encode(w.T, object{"Events": object{"SyncTrigger": "https://192.0.2.1/" + planted}})
 	}
 	return nil
 }
@@ -228,6 +230,7 @@ func ownWire() []operation {
 		{"DescribePool", "GET", "pools/{pool}", nil},
 		{"SetPool", "POST", "pools/{pool}", object{"Datasets": 1}},
 		{"CreateIdentity", "POST", "pools/{pool}/identities", object{"IdentityId": region + ":99999999-1111-2222-3333-444444444444"}},
+		{"GetWebhookKey", "GET", "pools/{pool}/webhook-key?url=https%3A%2F%2Fhook.example.org", nil},
 		{"MoveStore", "POST", "store/move", object{"To": "postgres://127.0.0.1:1/none"}},
 		{"DescribeStoreMove", "GET", "store/move", nil},
 		{"ListAudit", "GET", "audit", nil},

@@ -92,6 +92,7 @@ func TestCommandLine(t *testing.T) {
 		{"Listen", []string{"serve", "--listen", "8099"}, 2, `--listen is "8099", it must be HOST:PORT`},
 		{"ListenPort", []string{"serve", "--listen", "127.0.0.1:65536"}, 2, "must be HOST:PORT"},
 		{"DebugListen", []string{"serve", "--debug-listen", "6060"}, 2, `--debug-listen is "6060"`},
+		{"Lambda", []string{"serve", "--lambda", "yes"}, 2, `--lambda is "yes", it must be aws or a URL`},
 		{"Region", []string{"serve", "--region", "Narnia"}, 2, `--region is "Narnia"`},
 		{"Regions", []string{"serve", "--regions", "us-gov-west-1,us_east_1"}, 2, `--regions is "us_east_1"`},
 		{"RegionOfClient", []string{"pool", "show", "--region", "mars", "id"}, 2, `--region is "mars"`},
@@ -314,6 +315,8 @@ func TestPoolCommands(t *testing.T) {
 	must(user, "pool", "identity", id, user)
 	fails("exists already", "pool", "identity", id, user)
 	fails("ResourceNotFoundException", "pool", "show", "eu-west-1:0")
+	must("whsec_", "pool", "webhook-key", id, "https://hook.example.org/sync?a=1&b=2")
+	fails("has no webhook", "pool", "webhook-key", id)
 	fails("InvalidParameterException", "pool", "set", id, "--records=-1")
 	fails("--warehouse none", "query", "SELECT 1")
 }

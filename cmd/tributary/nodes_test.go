@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -191,11 +190,9 @@ func TestWarehouseOfNodes(t *testing.T) {
 // trim forgets all that the warehouse has.
 func (f *family) trim(on *server) {
 	f.Helper()
-	shards, err := on.store.Shards(f.Context())
+	leases, err := on.store.Leases(f.Context(), warehouseGroup)
 	f.check(err)
-	for _, s := range shards {
-		end, err := on.store.Find(f.Context(), s, math.MaxInt64)
-		f.check(err)
-		f.check(on.store.Trim(f.Context(), s, end))
+	for _, l := range leases {
+		f.check(on.store.Trim(f.Context(), l.Shard, l.Checkpoint))
 	}
 }

@@ -16,6 +16,8 @@ type poolCmd struct {
 	Show     poolShowCmd     `cmd:"" help:"Show a pool and the limits in force."`
 	Set      poolSetCmd      `cmd:"" help:"Set a pool's limits. What is not named stays; 0 is AWS's limit."`
 	Identity poolIdentityCmd `cmd:"" help:"Create an identity with a given id."`
+
+	WebhookKey poolWebhookKeyCmd `cmd:"" help:"Show the key that signs what is sent to a webhook of a pool."`
 }
 
 type poolCreateCmd struct {

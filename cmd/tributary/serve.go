@@ -60,6 +60,8 @@ type serveCmd struct {
 
 	LoginEndpoints map[string]string `help:"Where to reach a login provider instead of its own address, such as accounts.google.com=https://proxy.example.org. The issuer that is found there must be the provider's own or this URL. Several are divided by commas." placeholder:"PROVIDER=URL" mapsep:","`
 
+	Lambda string `help:"Where functions of AWS Lambda that pools have as sync triggers are called: aws, or the URL of what speaks Lambda's Invoke API. Credentials are those of the AWS SDKs' settings. Default: nowhere, webhooks only." placeholder:"aws|URL"`
+
 	MasterKeyFile string `help:"File with the master key. Default: master.key in the data folder, created at the first start." placeholder:"FILE"`
 	Shards        *int   `help:"Shards of the default log. Counts when the store is created. Default: 4." placeholder:"N"`
 	MinFree       string `default:"auto" help:"Free space of the disk below which writes are refused: a size or a percentage. auto: 1GiB or 5%, whichever is less." placeholder:"SIZE"`
@@ -125,7 +127,7 @@ type server struct {
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
 	s.moving.init()
-	for _, step := range []func(context.Context) error{s.limitMemory, s.openTLS, s.listen, s.tellDoor, s.limitConnections, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openSignIn, s.openWarehouse, s.tellLost, s.buildFronts, s.buildBackground} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.openTLS, s.listen, s.tellDoor, s.limitConnections, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openSignIn, s.openWarehouse, s.tellLost, s.buildFronts, s.openTriggers, s.buildBackground} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}

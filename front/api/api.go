@@ -75,6 +75,7 @@ func (f *front) operations() []op {
 		{Name: "CreatePool", Method: "POST", Path: Prefix + "pools", Handle: awswire.StrictHandler(f.createPool)},
 		{Name: "DescribePool", Method: "GET", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.describePool)},
 		{Name: "SetPool", Method: "POST", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.setPool)},
+		{Name: "GetWebhookKey", Method: "GET", Path: Prefix + "pools/{PoolId}/webhook-key", Handle: awswire.StrictHandler(f.webhookKey)},
 		{Name: "CreateIdentity", Method: "POST", Path: Prefix + "pools/{PoolId}/identities", Handle: awswire.StrictHandler(f.createIdentity)},
 		{Name: "MoveStore", Method: "POST", Path: Prefix + "store/move", Handle: awswire.StrictHandler(f.moveStore)},
 		{Name: "DescribeStoreMove", Method: "GET", Path: Prefix + "store/move", Handle: awswire.StrictHandler(f.describeMove)},

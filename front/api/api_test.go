@@ -163,6 +163,10 @@ func TestOperations(t *testing.T) {
 		{"IdentityAgain", k.developer, "POST", thePool + "/identities", `{"IdentityId":"` + ann + `"}`, 409, "ResourceConflictException", ""},
 		{"IdentityAsGuest", k.guest, "POST", thePool + "/identities", ``, 403, denied, ""},
 
+		{"WebhookKey", k.developer, "GET", thePool + "/webhook-key?url=https%3A%2F%2Fhook.test%2F%3Fx%3D1", "", 200, "", `{"PoolId":"` + pool + `","URL":"https://hook.test/?x=1","Key":"whsec_`},
+		{"WebhookKeyOfNone", k.developer, "GET", thePool + "/webhook-key", "", 400, invalid, "The identity pool has no webhook"},
+		{"WebhookKeyAsGuest", k.guest, "GET", thePool + "/webhook-key?url=https%3A%2F%2Fhook.test", "", 403, denied, ""},
+
 		{"Query", k.developer, "POST", "query", `{"SQL":"q"}`, 200, "", `{"Columns":["n"],"Types":["BIGINT"],"Rows":[[1],[null]],"Cut":true}`},
 		{"QueryRefused", k.developer, "POST", "query", `{"SQL":"slow"}`, 400, "LimitExceededException", "too long"},
 		{"QueryBroken", k.developer, "POST", "query", `{"SQL":"NaN"}`, 500, "InternalErrorException", "Internal error"},

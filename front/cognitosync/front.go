@@ -3,6 +3,7 @@
 package cognitosync
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -63,8 +64,8 @@ func (f *front) operations() []op {
 		{Name: "ListIdentityPoolUsage", Method: "GET", Path: "/identitypools", Handle: awswire.Handler(f.listPoolUsage)},
 		{Name: "GetIdentityPoolConfiguration", Method: "GET", Path: poolPath + "/configuration", Handle: awswire.Handler(f.configuration)},
 		{Name: "SetIdentityPoolConfiguration", Method: "POST", Path: poolPath + "/configuration", Handle: awswire.Handler(f.setConfiguration)},
-		rest("GetCognitoEvents", "GET", poolPath+"/events"),
-		rest("SetCognitoEvents", "POST", poolPath+"/events"),
+		{Name: "GetCognitoEvents", Method: "GET", Path: poolPath + "/events", Handle: awswire.Handler(f.events)},
+		{Name: "SetCognitoEvents", Method: "POST", Path: poolPath + "/events", Handle: awswire.Handler(f.setEvents)},
 		rest("BulkPublish", "POST", poolPath+"/bulkpublish"),
 		rest("GetBulkPublishDetails", "POST", poolPath+"/getBulkPublishDetails"),
 		rest("RegisterDevice", "POST", poolPath+"/identity/{IdentityId}/device"),
@@ -97,8 +98,13 @@ var faults = [...]struct {
 func fault(operation string, err error) *awswire.Fault {
 	kind := tributary.KindOf(err)
 	f := faults[kind]
-	if kind == tributary.Stale && operation == "SetIdentityPoolConfiguration" {
+	switch {
+	case kind == tributary.Stale && operation == "SetIdentityPoolConfiguration":
 		f.code, f.status = "ConcurrentModificationException", http.StatusBadRequest
+	case errors.Is(err, tributary.ErrTriggerTimeout):
+		f.code = "LambdaSocketTimeoutException"
+	case errors.Is(err, tributary.ErrTriggerThrottled):
+		f.code, f.status = "LambdaThrottledException", http.StatusTooManyRequests
 	}
 	message := tributary.Message(err)
 	if kind == tributary.Internal {

@@ -208,8 +208,6 @@ func TestLargestValue(t *testing.T) {
 func TestUnsupported(t *testing.T) {
 	k := newKit(t)
 	for path, operation := range map[string]string{
-		"GET " + poolPath() + "/events":                        "GetCognitoEvents",
-		"POST " + poolPath() + "/events":                       "SetCognitoEvents",
 		"POST " + poolPath() + "/bulkpublish":                  "BulkPublish",
 		"POST " + poolPath() + "/getBulkPublishDetails":        "GetBulkPublishDetails",
 		"POST " + poolPath() + "/identity/x/device":            "RegisterDevice",

@@ -89,3 +89,21 @@ func TestLag(t *testing.T) {
 		t.Errorf("the lag is %v s of a group that has all, %v s of another", got, other)
 	}
 }
+
+// TestTriggers: the calls of functions are counted by how they ended.
+func TestTriggers(t *testing.T) {
+	o := ops.New(func(context.Context) error { return nil })
+	called := o.WatchTriggers()
+	called("webhook", "ok", 20*time.Millisecond)
+	called("lambda", "timeout", 5*time.Second)
+	_, body := get(o, "/metrics")
+	for _, want := range []string{
+		`tributary_trigger_seconds_bucket{kind="webhook",outcome="ok",le="0.025"} 1`,
+		`tributary_trigger_seconds_count{kind="lambda",outcome="timeout"} 1`,
+		`tributary_trigger_seconds_sum{kind="lambda",outcome="timeout"} 5`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%s is missing in\n%s", want, body)
+		}
+	}
+}

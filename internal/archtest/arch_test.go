@@ -31,6 +31,7 @@ var mayImport = []struct {
 	{"streamrec", []string{"."}},
 	{"auth", []string{".", "awswire"}},
 	{"audit", []string{"."}},
+	{"trigger", []string{"."}},
 	{"store/storetest", []string{"."}},
 	{"store/codec", []string{"."}},
 	{"store/move", []string{".", "store/codec"}},
@@ -55,11 +56,12 @@ var mayImport = []struct {
 
 // onlyIn is where packages of others may be imported.
 var onlyIn = map[string][]string{
-	"net/http":                                       {"front/*", "awswire", "auth", "internal/bench", "cmd/tributary"},
+	"net/http":                                       {"front/*", "awswire", "auth", "trigger", "internal/bench", "cmd/tributary"},
 	"github.com/cockroachdb/pebble/v2":               {"store/pebblestore"},
 	"github.com/jackc/pgx/v5":                        {"store/pgstore"},
 	"github.com/duckdb/duckdb-go/v2":                 {"warehouse/duckdb"},
 	"database/sql":                                   {"warehouse/duckdb"},
+	"github.com/aws/aws-sdk-go-v2/service/lambda":    {"trigger"},
 	"github.com/alecthomas/kong":                     {"cmd/tributary"},
 	"github.com/prometheus/client_golang/prometheus": {"front/ops"},
 }
