@@ -83,7 +83,7 @@ func (s *Service) DeveloperToken(ctx context.Context, p Principal, in DeveloperS
 		return Identity{}, "", err
 	}
 	login := Login{Provider: pool.DeveloperProvider, User: user}
-	proven.logins = append(proven.logins, VerifiedLogin{Login: login})
+	proven.logins, proven.call = append(proven.logins, VerifiedLogin{Login: login}), p.Call
 	i, err := s.linkDeveloper(ctx, &pool, in.Identity, login, proven)
 	if err != nil {
 		return Identity{}, "", err
@@ -126,7 +126,7 @@ func (s *Service) linkDeveloper(ctx context.Context, pool *Pool, asked IdentityI
 		if slices.ContainsFunc(others, func(o Identity) bool { return slices.Contains(o.Logins, login) }) {
 			return Identity{}, Errorf(Taken, op, "The developer user identifier is already registered with another identity.")
 		}
-		if i, err = s.join(ctx, pool, i, others, fresh); KindOf(err) != Stale {
+		if i, err = s.join(ctx, proven.call, pool, i, others, fresh); KindOf(err) != Stale {
 			return i, err
 		}
 	}
@@ -248,9 +248,8 @@ func (s *Service) MergeDevelopers(ctx context.Context, p Principal, pool PoolID,
 		if pair[0].ID == pair[1].ID {
 			return pair[0].ID, nil
 		}
-		winner, err := s.join(ctx, &of, pair[0], pair[1:], nil)
+		winner, err := s.join(ctx, p.Call, &of, pair[0], pair[1:], nil)
 		if KindOf(err) != Stale {
-			p.Call.Detail("Merged", string(pair[1].ID)+" with "+string(pair[0].ID)+" into "+string(winner.ID))
 			return winner.ID, err
 		}
 	}

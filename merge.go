@@ -21,7 +21,7 @@ const (
 // is done any node can do the rest.
 //
 // Errors: Stale if one of them was changed at the same time.
-func (s *Service) merge(ctx context.Context, winner, loser Identity) (Identity, error) {
+func (s *Service) merge(ctx context.Context, call *Call, winner, loser Identity) (Identity, error) {
 	logins := slices.Concat(winner.Logins, loser.Logins)
 	now := MillisOf(s.now())
 	winner.Logins, winner.Merged, winner.Modified = logins, true, now
@@ -31,6 +31,7 @@ func (s *Service) merge(ctx context.Context, winner, loser Identity) (Identity, 
 	if err := s.Store.PutIdentity(ctx, winner, loser); err != nil {
 		return Identity{}, err
 	}
+	call.Detail("Merged", string(loser.ID)+" into "+string(winner.ID))
 	if err := s.finish(ctx, loser.ID, false); err != nil {
 		s.wakeSweep()
 		return Identity{}, err
@@ -43,12 +44,12 @@ func (s *Service) merge(ctx context.Context, winner, loser Identity) (Identity, 
 //
 // Errors: Exists, Limit.
 func checkJoin(pool *Pool, winner *Identity, others []Identity, fresh []Login) error {
-	logins, datasets := slices.Clone(winner.Logins), winner.Datasets
+	logins, gained := slices.Clone(winner.Logins), int64(0)
 	for i := range others {
-		logins, datasets = append(logins, others[i].Logins...), datasets+others[i].Datasets
+		logins, gained = append(logins, others[i].Logins...), gained+others[i].Datasets
 	}
-	if most := mergedTimes * pool.Limits.Effective().Datasets; len(others) > 0 && datasets > most {
-		return Errorf(Limit, "merge identities", "Identity '%s' would have %d datasets, the limit is %d: delete some that came by merges", winner.ID, datasets, most)
+	if most := mergedTimes * pool.Limits.Effective().Datasets; gained > 0 && winner.Datasets+gained > most {
+		return Errorf(Limit, "merge identities", "Identity '%s' would have %d datasets with those of the identities that are merged into it, the limit is %d: delete some", winner.ID, winner.Datasets+gained, most)
 	}
 	return checkLogins(pool, winner.ID, append(logins, fresh...))
 }

@@ -3,9 +3,11 @@ package tributary_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"tributary"
+	"tributary/store/storetest"
 )
 
 // TestOwnTokenIsNoWayAroundMappings: a token that was given for a login of a
@@ -211,6 +213,59 @@ func TestMergedDatasetsAreBounded(t *testing.T) {
 	_, err = k.DeleteDataset(k.ctx, developer, list[0].Key)
 	k.ok(err)
 	_, err = k.signIn(last, "google:ann")
+	k.ok(err)
+}
+
+// TestMergeIsTold: the audit log hears of a merge that was made, whoever led to
+// it, also if its caller did not wait for the end.
+func TestMergeIsTold(t *testing.T) {
+	k := newSignInKit(t)
+	token := func(ctx context.Context, text string) (tributary.IdentityID, *tributary.Call, error) {
+		p := developer
+		p.Call = &tributary.Call{Action: "cognito-identity:GetOpenIdTokenForDeveloperIdentity"}
+		i, _, err := k.DeveloperToken(ctx, p, tributary.DeveloperSignIn{SignIn: tributary.SignIn{Pool: poolA, Logins: logins(text)}})
+		return i.ID, p.Call, err
+	}
+	a, b := k.getID("google:a"), k.getID("facebook:b")
+	stays, call, err := token(k.ctx, "google:a facebook:b login.app:u")
+	k.ok(err)
+	if stays == a {
+		a, b = b, a
+	}
+	want(t, "the details", strings.Join(call.Details, "; "), "Merged: "+string(a)+" into "+string(b))
+
+	v, _, err := token(k.ctx, "login.app:v")
+	k.ok(err)
+	k.update(tributary.DatasetKey{Pool: poolA, Identity: v, Dataset: "x"}, tributary.Patch{Key: "a", Value: "1"})
+	ctx, leave := context.WithCancel(k.ctx)
+	plain := k.Service.Store
+	k.Service.Store = &storetest.Faulty{Store: plain, Hook: func(string) (bool, error) {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		leave() // after the first write
+		return true, nil
+	}}
+	p := developer
+	p.Call = &tributary.Call{Action: "cognito-identity:MergeDeveloperIdentities"}
+	_, err = k.MergeDevelopers(ctx, p, poolA, "login.app", "v", "u")
+	if err == nil {
+		t.Fatal("it did not hear that its caller has gone")
+	}
+	want(t, "the details", strings.Join(p.Call.Details, "; "), "Merged: "+string(v)+" into "+string(stays))
+}
+
+// TestGuestsWithoutDataMayComeAlways: what a user has already keeps no device
+// out that brings nothing.
+func TestGuestsWithoutDataMayComeAlways(t *testing.T) {
+	k := newSignInKit(t)
+	user := k.getID("google:ann")
+	for n := range 12 {
+		k.update(tributary.DatasetKey{Pool: poolA, Identity: user, Dataset: tributary.DatasetName(fmt.Sprint("d", n))}, tributary.Patch{Key: "a", Value: "1"})
+	}
+	_, err := k.ChangePool(k.ctx, developer, poolA, func(p *tributary.Pool) error { p.Limits.Datasets = 1; return nil })
+	k.ok(err)
+	_, err = k.signIn(k.getID(""), "google:ann")
 	k.ok(err)
 }
 

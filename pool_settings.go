@@ -42,6 +42,11 @@ func (p *Pool) settings() map[string]string {
 		s["CognitoProviders["+c.Name+":"+c.ClientID+"]"] = fmt.Sprintf("ServerSideTokenCheck %t", check)
 	}
 	s.texts("LoginProviders", p.LoginProviders)
+	for _, provider := range []string{"api.twitter.com", "www.digits.com"} { // AWS has a consumer key there, and its secret
+		if key, secret, _ := strings.Cut(p.LoginProviders[provider], ";"); secret != "" {
+			s["LoginProviders["+provider+"]"] = strconv.Quote(key) + " and a secret"
+		}
+	}
 	s.texts("Tags", p.Tags)
 	s.texts("Events", p.Events)
 	s.roles(&p.Roles)

@@ -118,3 +118,11 @@ func TestDetail(t *testing.T) {
 		t.Errorf("all have %d bytes, the last is %.20q", all, c.Details[len(c.Details)-1])
 	}
 }
+
+// TestSecretsOfProviders: where AWS has a secret beside a key, the secret is not
+// noted.
+func TestSecretsOfProviders(t *testing.T) {
+	pool := tributary.Pool{LoginProviders: map[string]string{"api.twitter.com": "key;hush", "www.digits.com": "key", "accounts.google.com": "a;b"}}
+	got := strings.Join(tributary.ChangesOf(&tributary.Pool{}, &pool), "; ")
+	want(t, "the details", got, `LoginProviders[accounts.google.com]: "a;b"; LoginProviders[api.twitter.com]: "key" and a secret; LoginProviders[www.digits.com]: "key"`)
+}

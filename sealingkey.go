@@ -81,7 +81,11 @@ func (r *Rotation) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := r.lookAgain(ctx); err != nil && ctx.Err() == nil && r.Log != nil {
-			r.Log.Error("sealing keys cannot be read, will try again", "err", err)
+			kind := "sealing"
+			if r.Signing != nil {
+				kind = "signing"
+			}
+			r.Log.Error("keys cannot be read, will try again", "kind", kind, "err", err)
 		}
 	}
 }

@@ -100,6 +100,8 @@ type proof struct {
 	// owner is the identity that our own token names; "" without one.
 	owner IdentityID
 	tags  map[string]string // of our own token
+	// call is the developer's who signs the user in; nil of who does so himself.
+	call *Call
 }
 
 // prove checks all logins of a request.
@@ -201,18 +203,18 @@ func (s *Service) linkOnce(ctx context.Context, pool *Pool, asked IdentityID, pr
 	if err != nil {
 		return Identity{}, err
 	}
-	return s.join(ctx, pool, winner, others, fresh)
+	return s.join(ctx, proven.call, pool, winner, others, fresh)
 }
 
 // join merges others into the winner, a new identity if it has no id, and links
 // logins to it that lead to none. Nothing is done if not all can be.
-func (s *Service) join(ctx context.Context, pool *Pool, winner Identity, others []Identity, fresh []Login) (Identity, error) {
+func (s *Service) join(ctx context.Context, call *Call, pool *Pool, winner Identity, others []Identity, fresh []Login) (Identity, error) {
 	if err := checkJoin(pool, &winner, others, fresh); err != nil {
 		return Identity{}, err
 	}
 	for _, loser := range others {
 		var err error
-		if winner, err = s.merge(ctx, winner, loser); err != nil {
+		if winner, err = s.merge(ctx, call, winner, loser); err != nil {
 			return Identity{}, err
 		}
 	}

@@ -86,8 +86,8 @@ func (l *Logins) readIssuer(ctx context.Context, base, own string) (*document, e
 	}
 	// Some issuers have a slash at the end of their name, which the keys of
 	// Logins lack.
-	if name := strings.TrimSuffix(found.Issuer, "/"); name != base && name != own {
-		return nil, nonsense(fmt.Errorf("the discovery document of %s names the issuer %q, which must be this URL or %s", base, found.Issuer, own))
+	if name := strings.TrimSuffix(found.Issuer, "/"); name != own && (name != base || l.isShared(base)) {
+		return nil, nonsense(fmt.Errorf("the discovery document of %s names the issuer %q, which must be %s, or this URL if no other provider has it", base, found.Issuer, own))
 	}
 	if !mayHoldKeys(found.JWKSURI, base) {
 		return nil, nonsense(fmt.Errorf("jwks_uri %q is no https URL", found.JWKSURI))
@@ -103,6 +103,18 @@ func (l *Logins) readIssuer(ctx context.Context, base, own string) (*document, e
 		return nil, nonsense(errors.New("no key for signatures is published"))
 	}
 	return &document{issuer: found.Issuer, keys: keys, read: l.now()}, nil
+}
+
+// isShared tells whether several providers have an endpoint, whose own name
+// then says of none of them who it is.
+func (l *Logins) isShared(base string) bool {
+	n := 0
+	for _, endpoint := range l.Endpoints {
+		if strings.TrimSuffix(endpoint, "/") == base {
+			n++
+		}
+	}
+	return n > 1
 }
 
 // mayHoldKeys tells whether keys may be read from an address: by https, unless

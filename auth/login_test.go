@@ -211,14 +211,17 @@ func TestProviders(t *testing.T) {
 		SAMLProviders:    []string{saml},
 	}
 	for _, p := range []string{userPool, own, "appleid.apple.com", "accounts.google.com"} {
+		k.issuer.name = "https://" + p // each is asked at the same address
 		k.accepted(p, k.token(nil))
 	}
+	k.issuer.name = "https://" + userPool
 	k.accepted(userPool, k.token(map[string]any{"token_use": "id"}))
-	k.accepted("accounts.google.com", k.token(map[string]any{"aud": "app-0"}))
 	k.refused(tributary.Denied, "Invalid login token. Not an id token of the user pool.", userPool, k.token(map[string]any{"token_use": "access"}))
 	for _, aud := range []any{"app-9", []string{""}} {
 		k.refused(tributary.Denied, unknownLogin, userPool, k.token(map[string]any{"aud": aud}))
 	}
+	k.issuer.name = "https://accounts.google.com"
+	k.accepted("accounts.google.com", k.token(map[string]any{"aud": "app-0"}))
 	noApp := "The identity pool takes tokens of %s for no app: configure the client ids (audiences) that its tokens may be for."
 	for p, text := range map[string]string{
 		"cognito-idp.none": fmt.Sprintf(noApp, "cognito-idp.none"),
@@ -268,10 +271,16 @@ func TestEndpointsTrustNobodyElse(t *testing.T) {
 		k := newLoginKit(t)
 		k.issuer.name = stated
 		k.refused(tributary.Trigger, "Login provider login.test answers with what cannot be understood.", provider, k.token(nil))
-		if said := k.log.String(); !strings.Contains(said, stated) || !strings.Contains(said, "must be this URL or https://login.test") {
+		if said := k.log.String(); !strings.Contains(said, stated) || !strings.Contains(said, "must be https://login.test, or this URL") {
 			t.Errorf("%s: the log says %s", stated, said)
 		}
 	}
+	// The address itself is the name of one provider alone.
+	k := newLoginKit(t)
+	k.accepted(provider, k.token(nil))
+	k = newLoginKit(t)
+	k.logins.Endpoints["other.test"] = k.logins.Endpoints[provider] + "/"
+	k.refused(tributary.Trigger, "Login provider login.test answers with what cannot be understood.", provider, k.token(nil))
 	// Two providers at one address: each has its own name, whoever was first.
 	const other = "other.test"
 	for _, first := range []string{provider, other} {

@@ -36,7 +36,7 @@ type Tokens struct {
 	Account  string           // 12 digits
 	Now      func() time.Time // nil: time.Now
 
-	look sync.Mutex // held while the keys are read from the store
+	look sync.Mutex // held while the keys are read from the store, by one for all who wait
 
 	mu      sync.Mutex // guards what follows
 	keys    map[uint32]*rsa.PrivateKey

@@ -28,7 +28,8 @@ func (s *server) begin(limits *auth.Limits) awswire.Begin[tributary.Principal] {
 			if f != nil {
 				act.Outcome = f.Code
 			}
-			if f != nil || !isChange(action) {
+			// A call that failed may have changed something before.
+			if !isChange(action) || f != nil && len(p.Call.Details) == 0 {
 				s.audit.Note(act)
 				return
 			}

@@ -108,7 +108,7 @@ func TestAudited(t *testing.T) {
 	}
 	ann, bob := signIn("secretive-ann"), signIn("secretive-bob")
 	does(identity, "MergeDeveloperIdentities", obj{"IdentityPoolId": pool, "DeveloperProviderName": "login.app", "SourceUserIdentifier": "secretive-bob", "DestinationUserIdentifier": "secretive-ann"},
-		"Merged: "+bob+" with "+ann+" into <identity>")
+		"Merged: "+bob+" into "+ann)
 	does(identity, "UnlinkDeveloperIdentity", obj{"IdentityPoolId": pool, "IdentityId": ann, "DeveloperProviderName": "login.app", "DeveloperUserIdentifier": "secretive-bob"}, "IdentityID: "+ann, "Unlinked: login.app")
 	const nobody = "us-east-1:00000000-0000-4000-8000-000000000000"
 	does(identity, "DeleteIdentities", obj{"IdentityIdsToDelete": []string{ann, nobody}}, "Not deleted: "+nobody, "Deleted: "+ann)
@@ -260,5 +260,26 @@ func BenchmarkAudited(b *testing.B) {
 				end(nil)
 			}
 		})
+	}
+}
+
+// TestAuditedFailure: a call that changed something before it failed has an entry
+// of its own, with what it changed.
+func TestAuditedFailure(t *testing.T) {
+	a := newAudited(t)
+	r := httptest.NewRequest("POST", "/", nil)
+	for _, details := range []string{"", "Merged: a into b"} {
+		p, end := a.begin(&auth.Limits{})(tributary.Principal{Account: "000000000000", AccessKey: "AKIAFAILS"}, r, "cognito-identity:MergeDeveloperIdentities", "r-1")
+		if details != "" {
+			p.Call.Detail("Merged", "a into b")
+		}
+		end(&awswire.Fault{Code: "InternalErrorException"})
+	}
+	page, err := a.audit.Read(t.Context(), audit.Query{Limit: 100, AccessKey: "AKIAFAILS"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Entries) != 1 || page.Entries[0].Request != "r-1" || page.Entries[0].Outcome != "InternalErrorException" || !slices.Equal(page.Entries[0].Details, []string{"Merged: a into b"}) {
+		t.Errorf("the entries are %+v", page.Entries)
 	}
 }
