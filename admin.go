@@ -143,7 +143,9 @@ func (s *Service) ChangePool(ctx context.Context, p Principal, id PoolID, edit f
 	if err := checkPoolName(next.Name); err != nil {
 		return Pool{}, err
 	}
-	if err := s.Store.PutPool(ctx, next); err != nil {
+	if err := s.Store.PutPool(ctx, next); KindOf(err) == Stale {
+		return Pool{}, Errorf(Stale, "change pool", "IdentityPool '%s' was changed at the same time. Try again", id)
+	} else if err != nil {
 		return Pool{}, err
 	}
 	next.Revision++

@@ -98,8 +98,8 @@ func (l *Logins) verify(ctx context.Context, provider string, clients []string, 
 		return "", nil, tributary.Errorf(tributary.Denied, opVerify, "Login provider %s is not supported by this server.", provider)
 	}
 	own := "https://" + strings.TrimSuffix(provider, "/")
-	if !looksLikeIssuer(own) {
-		return "", nil, unsupported()
+	if !looksLikeIssuer(own) && l.Endpoints[provider] == "" {
+		return "", nil, tributary.Errorf(tributary.Denied, opVerify, "Login provider %s is no host with a dot in its name and a path at most: its address must be configured (--login-endpoints).", provider)
 	}
 	return l.verifyOpenID(ctx, provider, own, clients, token)
 }

@@ -233,7 +233,12 @@ func TestProviders(t *testing.T) {
 	} {
 		k.refused(tributary.Denied, text, p, k.token(nil))
 	}
-	for _, p := range []string{"", "nodot", "user@host.test", "host.test/?q", "host.test/#f", provider, "graph.facebook.com",
+	for _, p := range []string{"", "nodot", "user@host.test", "host.test/?q", "host.test/#f"} {
+		k.refused(tributary.Denied, "Login provider "+p+" is no host with a dot in its name and a path at most: its address must be configured (--login-endpoints).", p, k.token(nil))
+	}
+	k.logins.Endpoints["nodot"], k.issuer.name = k.logins.Endpoints[own], "https://nodot"
+	k.accepted("nodot", k.token(nil))
+	for _, p := range []string{provider, "graph.facebook.com",
 		"www.amazon.com", "cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Other", "ACCOUNTS.google.com", "id.example.org", arn + own} {
 		k.refused(tributary.Denied, unknownLogin, p, k.token(nil))
 	}
