@@ -1,6 +1,9 @@
 package tributary
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Store is what an engine implements. All methods are safe for concurrent use.
 //
@@ -21,6 +24,7 @@ type Store interface {
 	Identities
 	Unfinished
 	Datasets
+	Devices
 	Streams
 	Log
 	Leases
@@ -62,8 +66,8 @@ type Identities interface {
 	// one of the logins is linked to another identity of the pool; NotFound if a
 	// pool is not there.
 	PutIdentity(ctx context.Context, all ...Identity) error
-	// DeleteIdentity forgets an identity and the markers of its datasets.
-	// NotFound; Exists while it has datasets.
+	// DeleteIdentity forgets an identity, the markers of its datasets and its
+	// devices. NotFound; Exists while it has datasets.
 	DeleteIdentity(ctx context.Context, id IdentityID) error
 }
 
@@ -86,6 +90,10 @@ type Datasets interface {
 	// Records lists a dataset's records in (sync count, key) order. None for a
 	// dataset that does not exist. Stale if the range must be complete and is not.
 	Records(ctx context.Context, key DatasetKey, r Range) ([]Record, error)
+	// Snapshots reads the existing datasets of a pool above after, in the order
+	// of their identities' and names' bytes, at least one if there are any, until
+	// about maxBytes are reached. None for a pool that does not exist.
+	Snapshots(ctx context.Context, pool PoolID, after DatasetKey, maxBytes int) ([]Snapshot, error)
 	// Commit applies a change iff its Condition holds: records, head and log
 	// entry in one atomic step. Stale otherwise. It returns when the change is
 	// durable; the position is the log's affair and may be given later.
@@ -93,6 +101,48 @@ type Datasets interface {
 	// After Unavailable the change may have been applied or not: the head's
 	// ChangeID tells.
 	Commit(ctx context.Context, c *Change) error
+}
+
+// Snapshot is a dataset and its live records in the order of their keys, both
+// of one moment.
+type Snapshot struct {
+	Dataset Dataset
+	Records []Record
+}
+
+// DeviceID names an installation of an app: any text of 1 to 256 characters.
+type DeviceID string
+
+// Device is an installation of an app, which is told when a dataset was changed
+// by another one.
+type Device struct {
+	ID       DeviceID
+	Revision int64 // 0 in a device that is not stored yet
+	Identity IdentityID
+	Platform string // APNS, APNS_SANDBOX, GCM or ADM
+	Token    string // of the platform
+	Endpoint string // ARN at SNS
+	Datasets []DatasetName
+	Created  Millis
+}
+
+// Clone is a copy that shares nothing.
+func (d Device) Clone() Device {
+	d.Datasets = slices.Clone(d.Datasets)
+	return d
+}
+
+// Devices keeps the devices of identities.
+type Devices interface {
+	// Device reads a device. NotFound.
+	Device(ctx context.Context, identity IdentityID, id DeviceID) (Device, error)
+	// Devices lists an identity's devices in the order of their ids' bytes; none
+	// if there is no such identity.
+	Devices(ctx context.Context, identity IdentityID) ([]Device, error)
+	// PutDevice writes a device. Stale; NotFound if its identity is not there.
+	PutDevice(ctx context.Context, d Device) error
+	// DeleteDevice forgets a device. NotFound.
+	DeleteDevice(ctx context.Context, identity IdentityID, id DeviceID) error
 }
 
 // Streams keeps the streams and their shard maps.
@@ -141,23 +191,16 @@ type Log interface {
 	// to a stream, all or none, each to the shard of its hash key, and gives
 	// their positions. NotFound; Stale if a dataset is not at its snapshot's
 	// Condition.Base, or no shard is open.
-	Append(ctx context.Context, stream StreamID, entries []Entry) ([]Position, error)
-}
-
-// DeviceID names an installation of an app.
-type DeviceID string
-
-// Device is an installation of an app, which is told when a dataset was changed
-// by another one.
-type Device struct {
-	ID       DeviceID
-	Revision int64 // 0 in a device that is not stored yet
-	Identity IdentityID
-	Platform string // APNS, APNS_SANDBOX, GCM or ADM
-	Token    string // of the platform
-	Endpoint string // ARN at SNS
-	Datasets []DatasetName
-	Created  Millis
+	//
+	// marks are leases, each once, that are written in the same atomic step, as
+	// SwapLease does: Stale, and no entry is added, unless each names the stored
+	// revision; the stored ones have the next. Without entries the stream is not
+	// looked at. After Unavailable they tell whether the entries were added.
+	Append(ctx context.Context, stream StreamID, entries []Entry, marks ...Lease) ([]Position, error)
+	// LogBytes estimates the bytes of the entries that a shard holds: their
+	// number, times the mean size of some of them as the engine encodes entries.
+	// It does not read them all. NotFound as for Read.
+	LogBytes(ctx context.Context, s Shard) (int64, error)
 }
 
 // Leases keeps who carries what, and how far they got.

@@ -34,6 +34,8 @@ const (
 	// ItemIdentity is an identity with its figures, by its id. Importing it
 	// links its logins.
 	ItemIdentity
+	// ItemDevice is a device, by [DeviceItemKey]: JSON.
+	ItemDevice
 	// ItemDataset is a dataset by [DatasetItemKey], a deleted one's marker too:
 	// its head and all of its records, tombstones among them.
 	ItemDataset
@@ -41,7 +43,7 @@ const (
 	ItemEntry
 )
 
-var itemKindNames = [...]string{"store", "stream", "shard", "pool", "usage", "lease", "access key", "sealing key", "identity", "dataset", "entry"}
+var itemKindNames = [...]string{"store", "stream", "shard", "pool", "usage", "lease", "access key", "sealing key", "identity", "device", "dataset", "entry"}
 
 // ItemKinds lists every kind in the order in which a store is copied.
 func ItemKinds() []ItemKind {
@@ -85,6 +87,11 @@ func ShardItemKey(s Shard) string { return fmt.Sprintf("%020d/%010d", uint64(s.S
 
 // LeaseItemKey is the key of a lease's item.
 func LeaseItemKey(group string, s Shard) string { return group + "\x00" + ShardItemKey(s) }
+
+// DeviceItemKey is the key of a device's item.
+func DeviceItemKey(identity IdentityID, id DeviceID) string {
+	return string(identity) + "\x00" + string(id)
+}
 
 // DatasetItemKey is the key of a dataset's item.
 func DatasetItemKey(identity IdentityID, name DatasetName) string {

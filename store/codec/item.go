@@ -201,6 +201,15 @@ func DatasetOfKey(key string) (tributary.DatasetKey, error) {
 	return tributary.DatasetKey{Identity: tributary.IdentityID(identity), Dataset: tributary.DatasetName(name)}, nil
 }
 
+// DeviceOfKey reads the key of a device's item. A device's id may hold any byte.
+func DeviceOfKey(key string) (tributary.IdentityID, tributary.DeviceID, error) {
+	identity, id, found := strings.Cut(key, "\x00")
+	if !found {
+		return "", "", ErrCorrupt
+	}
+	return tributary.IdentityID(identity), tributary.DeviceID(id), nil
+}
+
 // Page collects items of a scan, in the order of their keys.
 type Page struct {
 	Items []tributary.Item

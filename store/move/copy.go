@@ -62,7 +62,7 @@ func (r *run) copyAll(ctx context.Context) error {
 	if err := r.copyFew(ctx); err != nil {
 		return err
 	}
-	for _, kind := range []tributary.ItemKind{tributary.ItemIdentity, tributary.ItemDataset} {
+	for _, kind := range manyKinds() {
 		for after, more := "", true; more; {
 			var err error
 			if after, more, err = r.stream(ctx, span{kind: kind, after: after, page: r.pageBytes()}); err != nil {
@@ -76,23 +76,9 @@ func (r *run) copyAll(ctx context.Context) error {
 		}
 	}
 	for id, e := range r.ends {
-		r.expect(tributary.ItemEntry, int64(r.entriesOf(id, e)))
+		r.expect(tributary.ItemEntry, int64(codec.HeldBy(r.restores, id, e.trimmed, e.last).Len()))
 	}
 	return r.copyEntries(ctx, nil)
-}
-
-// entriesOf is how many entries a log holds: what restores left out has none.
-func (r *run) entriesOf(id tributary.Shard, e ends) (n uint64) {
-	high := e.last
-	for _, restored := range slices.Backward(r.restores) {
-		from, to := restored.Gap(id)
-		if to <= e.trimmed || from >= high {
-			continue // before the log, or part of the next gap
-		}
-		n += high - min(to, high)
-		high = max(from, e.trimmed)
-	}
-	return n + high - e.trimmed
 }
 
 // span is a part of a kind's items.
@@ -183,51 +169,57 @@ func (r *run) copied(page []tributary.Item) {
 	r.count(page)
 }
 
-// touched are the items that a round copied.
-type touched struct {
-	identities, datasets, entries []string
+// keysAtOnce is how many items of a kind are read by their keys at once.
+func keysAtOnce(kind tributary.ItemKind) int {
+	if kind == tributary.ItemDataset { // which are large
+		return 100
+	}
+	return 500
 }
 
 // catchUp copies again what was written since the last round. t collects what
 // it was, if it is not nil.
-func (r *run) catchUp(ctx context.Context, t *touched) (err error) {
+func (r *run) catchUp(ctx context.Context, t written) (err error) {
 	if err := r.copyFew(ctx); err != nil {
 		return err
 	}
 	if err := r.copyEntries(ctx, t); err != nil {
 		return err
 	}
-	identities, datasets, emptied := r.journal.take()
+	items, emptied := r.journal.take()
 	defer func() {
 		if err != nil {
-			r.journal.restore(identities, datasets, emptied)
+			r.journal.restore(items, emptied)
 		}
 	}()
 	for _, id := range emptied {
-		had, err := r.datasetsAt(ctx, r.Target, id)
-		if err != nil {
+		for _, kind := range []tributary.ItemKind{tributary.ItemDevice, tributary.ItemDataset} {
+			had, err := r.keysAt(ctx, r.Target, kind, id)
+			if err != nil {
+				return err
+			}
+			items[kind] = append(items[kind], had...)
+		}
+	}
+	for _, kind := range manyKinds() {
+		slices.Sort(items[kind])
+		items[kind] = slices.Compact(items[kind])
+		if t != nil {
+			t[kind] = items[kind]
+		}
+		if err := r.again(ctx, kind, items[kind]); err != nil {
 			return err
 		}
-		datasets = append(datasets, had...)
 	}
-	slices.Sort(datasets)
-	datasets = slices.Compact(datasets)
-	slices.Sort(identities)
-	if t != nil {
-		t.identities, t.datasets = identities, datasets
-	}
-	if err := r.again(ctx, tributary.ItemIdentity, identities, 500); err != nil {
-		return err
-	}
-	return r.again(ctx, tributary.ItemDataset, datasets, 100)
+	return nil
 }
 
-// datasetsAt lists the keys of an identity's datasets and markers.
-func (r *run) datasetsAt(ctx context.Context, s tributary.Transfer, identity string) ([]string, error) {
+// keysAt lists the keys of an identity's items of a kind.
+func (r *run) keysAt(ctx context.Context, s tributary.Transfer, kind tributary.ItemKind, identity string) ([]string, error) {
 	prefix := identity + "\x00"
 	var keys []string
 	for after := prefix; ; {
-		page, err := s.Scan(ctx, tributary.ItemDataset, after, r.pageBytes())
+		page, err := s.Scan(ctx, kind, after, r.pageBytes())
 		if err != nil || len(page) == 0 {
 			return keys, err
 		}
@@ -240,9 +232,9 @@ func (r *run) datasetsAt(ctx context.Context, s tributary.Transfer, identity str
 	}
 }
 
-// again copies items by their keys, at most so many at once.
-func (r *run) again(ctx context.Context, kind tributary.ItemKind, keys []string, most int) error {
-	for chunk := range slices.Chunk(keys, most) {
+// again copies items by their keys.
+func (r *run) again(ctx context.Context, kind tributary.ItemKind, keys []string) error {
+	for chunk := range slices.Chunk(keys, keysAtOnce(kind)) {
 		items, err := r.source.Fetch(ctx, kind, chunk)
 		if err != nil {
 			return err
@@ -352,7 +344,7 @@ func unsure(had, now map[string]uint64) map[string]uint64 {
 }
 
 // copyEntries copies what the logs hold above what was copied.
-func (r *run) copyEntries(ctx context.Context, t *touched) error {
+func (r *run) copyEntries(ctx context.Context, t written) error {
 	for id, e := range r.ends {
 		from := max(r.marks[id], e.trimmed)
 		if from >= e.last {
@@ -382,10 +374,10 @@ func (r *run) copyEntries(ctx context.Context, t *touched) error {
 
 // noteWritten notes what the entries that came since the move began are of: of a
 // commit of another node nothing else tells.
-func (r *run) noteWritten(page []tributary.Item, t *touched) error {
+func (r *run) noteWritten(page []tributary.Item, t written) error {
 	for i := range page {
 		if t != nil {
-			t.entries = append(t.entries, page[i].Key)
+			t[tributary.ItemEntry] = append(t[tributary.ItemEntry], page[i].Key)
 		}
 		id, n, err := tributary.Position(page[i].Key).Split()
 		if err != nil {

@@ -148,11 +148,11 @@ func (r *run) finishCopy(ctx context.Context, before *stage) error {
 	if err := before.drained(ctx); err != nil {
 		return err
 	}
-	var t touched
-	if err := r.catchUp(ctx, &t); err != nil {
+	t := written{}
+	if err := r.catchUp(ctx, t); err != nil {
 		return err
 	}
-	if err := r.verifyTouched(ctx, &t, true); err != nil {
+	if err := r.verifyTouched(ctx, t, true); err != nil {
 		return err
 	}
 	if err := r.verifyFew(ctx); err != nil {

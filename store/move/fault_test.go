@@ -92,6 +92,7 @@ func small(t testing.TB, s tributary.Store) *world {
 			w.sync(rnd, id, "d")
 		}
 	}
+	w.device("w:1", "d0")
 	w.streams(rnd, 3)
 	return w
 }
@@ -229,7 +230,7 @@ func older(t *testing.T, item tributary.Item) []byte {
 	switch item.Kind {
 	case tributary.ItemStore:
 		return append([]byte("1"), item.Value...)
-	case tributary.ItemStream, tributary.ItemPool, tributary.ItemLease, tributary.ItemAccessKey, tributary.ItemSealingKey:
+	case tributary.ItemStream, tributary.ItemPool, tributary.ItemLease, tributary.ItemAccessKey, tributary.ItemSealingKey, tributary.ItemDevice:
 		if out := strings.Replace(text, `"Revision":`, `"Revision":4`, 1); out != text {
 			return []byte(out)
 		}
@@ -412,6 +413,7 @@ func TestSame(t *testing.T) {
 					w.identity(id, tributary.Login{Provider: "q", User: string(id)})
 					key = tributary.DatasetKey{Pool: pool, Identity: id, Dataset: "d"}
 					w.sync(rnd, id, "d")
+					w.device(id, "goes with it")
 					v, err := s.View(ctx, key, nil)
 					w.fatal(err)
 					if v.Dataset.Exists {
@@ -448,6 +450,11 @@ func TestSame(t *testing.T) {
 					w.fatal(w.s.PutIdentity(ctx, i))
 					w.identity("a:0", tributary.Login{Provider: "q", User: "x:2"})
 					w.sync(rnd, "w:3", "d")
+					w.device("w:1", "d0")
+					w.device("x:2", "new")
+					w.fatal(w.s.DeleteDevice(ctx, "x:2", "goes with it"))
+					_, err = w.s.Append(ctx, st.ID, nil, tributary.Lease{Group: "marked", Shard: shard})
+					w.fatal(err)
 				}}
 				w.fatal(m.Run(ctx))
 				if !done {

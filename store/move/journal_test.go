@@ -12,14 +12,14 @@ func TestJournal(t *testing.T) {
 	key := tributary.DatasetItemKey("a:1", "d")
 	n := note{identity: "a:1", dataset: key}
 	j.begin(n)
-	if _, datasets, _ := j.take(); len(datasets) != 1 || !j.has(tributary.ItemDataset, key) || !j.has(tributary.ItemIdentity, "a:1") {
+	if items, _ := j.take(); len(items[tributary.ItemDataset]) != 1 || !j.has(tributary.ItemDataset, key) || !j.has(tributary.ItemIdentity, "a:1") {
 		t.Error("what is being written was forgotten")
 	}
 	j.end(n)
-	if _, datasets, _ := j.take(); len(datasets) != 1 || j.has(tributary.ItemDataset, key) {
+	if items, _ := j.take(); len(items[tributary.ItemDataset]) != 1 || j.has(tributary.ItemDataset, key) {
 		t.Error("what was written is not taken once")
 	}
-	j.restore([]string{"a:1"}, nil, []string{"a:2"})
+	j.restore(written{tributary.ItemIdentity: {"a:1"}}, []string{"a:2"})
 	if !j.has(tributary.ItemIdentity, "a:1") || !j.has(tributary.ItemDataset, tributary.DatasetItemKey("a:2", "e")) || j.size() != 1 {
 		t.Error("what was put back is not noted")
 	}

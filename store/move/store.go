@@ -113,7 +113,7 @@ func (s *Store) write(f func(Engine) error) error {
 	return f(g.store)
 }
 
-// noted does a write that touches identities, and datasets of them.
+// noted does a write that touches identities, datasets or devices.
 func (s *Store) noted(f func(Engine) error, notes ...note) error {
 	g, err := s.enter()
 	if err != nil {
@@ -269,6 +269,31 @@ func (s *Store) Records(ctx context.Context, key tributary.DatasetKey, r tributa
 	return s.Engine().Records(ctx, key, r)
 }
 
+// Snapshots implements tributary.Datasets.
+func (s *Store) Snapshots(ctx context.Context, pool tributary.PoolID, after tributary.DatasetKey, maxBytes int) ([]tributary.Snapshot, error) {
+	return s.Engine().Snapshots(ctx, pool, after, maxBytes)
+}
+
+// Device implements tributary.Devices.
+func (s *Store) Device(ctx context.Context, identity tributary.IdentityID, id tributary.DeviceID) (tributary.Device, error) {
+	return s.Engine().Device(ctx, identity, id)
+}
+
+// Devices implements tributary.Devices.
+func (s *Store) Devices(ctx context.Context, identity tributary.IdentityID) ([]tributary.Device, error) {
+	return s.Engine().Devices(ctx, identity)
+}
+
+// PutDevice implements tributary.Devices.
+func (s *Store) PutDevice(ctx context.Context, d tributary.Device) error {
+	return s.noted(func(e Engine) error { return e.PutDevice(ctx, d) }, note{device: tributary.DeviceItemKey(d.Identity, d.ID)})
+}
+
+// DeleteDevice implements tributary.Devices.
+func (s *Store) DeleteDevice(ctx context.Context, identity tributary.IdentityID, id tributary.DeviceID) error {
+	return s.noted(func(e Engine) error { return e.DeleteDevice(ctx, identity, id) }, note{device: tributary.DeviceItemKey(identity, id)})
+}
+
 // Commit implements tributary.Datasets.
 func (s *Store) Commit(ctx context.Context, c *tributary.Change) error {
 	g, err := s.enter()
@@ -338,11 +363,16 @@ func (s *Store) Trim(ctx context.Context, id tributary.Shard, through tributary.
 	return g.store.Trim(ctx, id, through)
 }
 
+// LogBytes implements tributary.Log.
+func (s *Store) LogBytes(ctx context.Context, id tributary.Shard) (int64, error) {
+	return s.Engine().LogBytes(ctx, id)
+}
+
 // Append implements tributary.Log.
-func (s *Store) Append(ctx context.Context, id tributary.StreamID, entries []tributary.Entry) ([]tributary.Position, error) {
+func (s *Store) Append(ctx context.Context, id tributary.StreamID, entries []tributary.Entry, marks ...tributary.Lease) ([]tributary.Position, error) {
 	var out []tributary.Position
 	err := s.write(func(e Engine) (err error) {
-		out, err = e.Append(ctx, id, entries)
+		out, err = e.Append(ctx, id, entries, marks...)
 		return err
 	})
 	return out, err

@@ -16,7 +16,7 @@ import (
 // are refused.
 func (r *run) verifyAll(ctx context.Context) error {
 	r.step(Verifying)
-	for _, kind := range []tributary.ItemKind{tributary.ItemIdentity, tributary.ItemDataset} {
+	for _, kind := range manyKinds() {
 		for after, more := "", true; more; {
 			var err error
 			if after, more, err = r.verify(ctx, span{kind: kind, after: after, page: r.pageBytes()}); err != nil {
@@ -157,14 +157,10 @@ func (r *run) trimmed(ctx context.Context, key string) (bool, error) {
 
 // verifyTouched compares what a round copied. While writes are refused any
 // difference is one too many.
-func (r *run) verifyTouched(ctx context.Context, t *touched, frozen bool) error {
-	for _, part := range []struct {
-		kind tributary.ItemKind
-		keys []string
-		most int
-	}{{tributary.ItemIdentity, t.identities, 500}, {tributary.ItemDataset, t.datasets, 100}, {tributary.ItemEntry, t.entries, 500}} {
-		for chunk := range slices.Chunk(part.keys, part.most) {
-			if err := r.verifyKeys(ctx, part.kind, chunk, frozen); err != nil {
+func (r *run) verifyTouched(ctx context.Context, t written, frozen bool) error {
+	for _, kind := range append(manyKinds(), tributary.ItemEntry) {
+		for chunk := range slices.Chunk(t[kind], keysAtOnce(kind)) {
+			if err := r.verifyKeys(ctx, kind, chunk, frozen); err != nil {
 				return err
 			}
 		}
@@ -214,7 +210,7 @@ func (r *run) verifyKeys(ctx context.Context, kind tributary.ItemKind, keys []st
 
 // round copies again what was written, and verifies it.
 func (r *run) round(ctx context.Context) error {
-	t := &touched{}
+	t := written{}
 	if err := r.catchUp(ctx, t); err != nil {
 		return err
 	}

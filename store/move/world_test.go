@@ -94,10 +94,11 @@ type world struct {
 	refused []time.Time // when writes were
 	lease   tributary.Lease
 	keys    map[string]tributary.AccessKey // acknowledged
+	devices map[string]tributary.Device    // acknowledged, by item key
 }
 
 func newWorld(t testing.TB, s tributary.Store) *world {
-	w := &world{TB: t, keys: map[string]tributary.AccessKey{}}
+	w := &world{TB: t, keys: map[string]tributary.AccessKey{}, devices: map[string]tributary.Device{}}
 	w.s = w.books.Watch(s)
 	return w
 }
@@ -165,7 +166,8 @@ func (w *world) identity(id tributary.IdentityID, logins ...tributary.Login) boo
 	if _, err := w.s.Identity(w.Context(), id); err == nil {
 		return true
 	}
-	return w.ok("put identity", w.s.PutIdentity(w.Context(), tributary.Identity{ID: id, Pool: pool, Logins: logins}))
+	err := w.s.PutIdentity(w.Context(), tributary.Identity{ID: id, Pool: pool, Logins: logins})
+	return tributary.KindOf(err) == tributary.Stale || w.ok("put identity", err) // Stale: another made it meanwhile
 }
 
 // sync changes a few records of a dataset, of which sizes take some across the
@@ -221,11 +223,17 @@ func (w *world) begin() {
 	w.do(w.comeAndGo)
 	w.do(w.streams)
 	w.do(w.accessKeys)
+	w.do(w.putDevices)
 	w.do(func(_ *rand.Rand, n int) {
 		next := w.lease.Take(fmt.Sprint("owner-", n))
 		next.Group, next.Shard, next.Checkpoint = "pump", tributary.Shard{Stream: tributary.DefaultStream}, tributary.PositionOf(next.Shard, uint64(n))
-		if l, err := w.s.SwapLease(ctx, next); w.ok("swap lease", err) {
-			w.lease = l
+		if n%2 == 0 {
+			if l, err := w.s.SwapLease(ctx, next); w.ok("swap lease", err) {
+				w.lease = l
+			}
+		} else if _, err := w.s.Append(ctx, tributary.DefaultStream, nil, next); w.ok("mark", err) {
+			w.lease = next
+			w.lease.Revision++
 		}
 		w.ok("count sessions", w.s.CountSessions(ctx, map[tributary.PoolID]int64{pool: 1}))
 	})
@@ -238,7 +246,7 @@ func (w *world) comeAndGo(rnd *rand.Rand, n int) {
 	ctx := context.WithoutCancel(w.Context())
 	id := tributary.IdentityID(fmt.Sprint("c:", n%7))
 	login := tributary.Login{Provider: "q", User: fmt.Sprint(n % 3)}
-	for !w.identity(id, login) || !w.sync(rnd, id, "d") {
+	for !w.identity(id, login) || !w.device(id, "goes with it") || !w.sync(rnd, id, "d") {
 		if w.Failed() {
 			return
 		}
@@ -300,6 +308,34 @@ func (w *world) accessKeys(_ *rand.Rand, n int) {
 	}
 }
 
+// device makes a device, or changes it.
+func (w *world) device(identity tributary.IdentityID, id tributary.DeviceID) bool {
+	d, _ := w.s.Device(w.Context(), identity, id)
+	d.Identity, d.ID, d.Token = identity, id, fmt.Sprint("token ", w.ids.Add(1))
+	if !w.ok("put device", w.s.PutDevice(context.WithoutCancel(w.Context()), d)) {
+		return false
+	}
+	if d.Revision++; strings.HasPrefix(string(identity), "w:") {
+		w.devices[tributary.DeviceItemKey(identity, id)] = d
+	}
+	return true
+}
+
+// putDevices changes devices of identities that stay, and deletes some.
+func (w *world) putDevices(_ *rand.Rand, n int) {
+	identity, id := tributary.IdentityID("w:1"), tributary.DeviceID(fmt.Sprint("d", n%5))
+	key := tributary.DeviceItemKey(identity, id)
+	if _, there := w.devices[key]; there && n%3 == 0 {
+		if w.ok("delete device", w.s.DeleteDevice(context.WithoutCancel(w.Context()), identity, id)) {
+			delete(w.devices, key)
+		}
+		return
+	}
+	if w.identity(identity) {
+		w.device(identity, id)
+	}
+}
+
 // follow reads the default log as a consumer does: nothing is skipped, nothing
 // comes twice, and no read fails.
 func (w *world) follow(ctx context.Context) {
@@ -353,6 +389,17 @@ func (w *world) settled(s tributary.Store) {
 	w.check(err)
 	if w.lease.Revision > 0 && (len(leases) != 1 || leases[0] != w.lease) {
 		w.Errorf("the lease is %+v, acknowledged was %+v", leases, w.lease)
+	}
+	devices := map[string]tributary.Device{}
+	for _, id := range []tributary.IdentityID{"w:1", "c:0", "c:1"} { // of c there are none
+		list, err := s.Devices(ctx, id)
+		w.check(err)
+		for _, d := range list {
+			devices[tributary.DeviceItemKey(d.Identity, d.ID)] = d
+		}
+	}
+	if !reflect.DeepEqual(devices, w.devices) {
+		w.Errorf("the devices are %+v, acknowledged were %+v", devices, w.devices)
 	}
 	keys := map[string]tributary.AccessKey{}
 	all, err := s.AccessKeys(ctx)

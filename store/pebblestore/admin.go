@@ -194,11 +194,11 @@ func loginKey(pool tributary.PoolID, l tributary.Login) []byte {
 
 // FindLogin tells which identity a login is linked to.
 func (s *Store) FindLogin(_ context.Context, pool tributary.PoolID, l tributary.Login) (tributary.IdentityID, error) {
+	s.records.Lock()
+	defer s.records.Unlock()
 	if err := s.alive(); err != nil {
 		return "", err
 	}
-	s.records.Lock()
-	defer s.records.Unlock()
 	id, err := s.get(loginKey(pool, l))
 	if err == nil && id == "" {
 		return "", tributary.Errorf(tributary.NotFound, "find login", "No identity is linked to this login of %s", l.Provider)
@@ -358,6 +358,7 @@ func (s *Store) DeleteIdentity(_ context.Context, id tributary.IdentityID) error
 	remove(b, textKey(tableMember, string(who.Pool), string(id)))
 	remove(b, textKey(tableOpen, string(id)))
 	removeAll(b, textKey(tableHead, string(id), ""))
+	removeAll(b, textKey(tableDevice, string(id), ""))
 	if err := s.write(b); err != nil {
 		return err
 	}

@@ -245,7 +245,7 @@ func (c *checker) walk(table byte, f func(key []byte, value string) error) error
 const layout = string(rune(tableMeta)) + string(rune(tablePool)) + string(rune(tableIdentity)) + string(rune(tableMember)) + string(rune(tableLogin)) + string(rune(tableOpen)) +
 	string(rune(tableHead)) + string(rune(tableRecord)) + string(rune(tableIndex)) + string(rune(tableStream)) + string(rune(tableLog)) +
 	string(rune(tableHorizon)) + string(rune(tableFolded)) + string(rune(tableUsage)) + string(rune(tableSessions)) + string(rune(tableLease)) +
-	string(rune(tableKey)) + string(rune(tableSealing)) + string(rune(tableRestored))
+	string(rune(tableKey)) + string(rune(tableSealing)) + string(rune(tableDevice)) + string(rune(tableRestored))
 
 // checkLetters finds keys of no table, by a look at every letter.
 func (c *checker) checkLetters() error {

@@ -90,6 +90,8 @@ func checkable(t *testing.T) (pebblestore.Config, *pebblestore.Store) {
 	ok(err)
 	ok(s.Trim(ctx, defaultLog, tributary.PositionOf(defaultLog, 2)))
 	ok(s.PutAccessKey(ctx, tributary.AccessKey{ID: "AK", Sealed: []byte("x")}))
+	ok(s.PutDevice(ctx, tributary.Device{Identity: user, ID: "not \xff text"}))
+	ok(s.PutDevice(ctx, tributary.Device{Identity: other, ID: "d"}))
 	ok(s.CountSessions(ctx, map[tributary.PoolID]int64{pool: 1}))
 	return cfg, s
 }
@@ -194,6 +196,12 @@ func TestCheckFinds(t *testing.T) {
 		"IndexTooMany":    {put("x"+string(other)+"\x00split\x00"+be64(1)+"nope", ""), "is not as the index says"},
 		"IndexTombstone":  {put("x"+string(other)+"\x00split\x00"+be64(1)+"a", "\x01"), "is not as the index says"},
 		"IndexOfNothing":  {put("xa:1\x00d\x00"+be64(1)+"k", ""), "what it belongs to does not exist"},
+		"Device":          {change("v"+string(other), cut), "unexpected end of JSON"},
+		"DeviceID":        {change("v"+string(other), member("ID", "e")), `it holds device "e"`},
+		"DeviceOther":     {change("v"+string(other), member("Identity", user)), "it holds device \"d\" of identity " + string(user)},
+		"DeviceRevision":  {change("v", member("Revision", 0)), "it has revision 0"},
+		"DeviceOfNobody":  {put("va:1\x00d", "{}"), "what it belongs to does not exist"},
+		"DeviceOfTheGone": {del("i" + string(user)), "key \"v" + string(user)},
 		"LogGap":          {del(logKey(20)), "before it the log ends at 19"},
 		"LogBegin":        {del(logKey(3)), "before it the log ends at 2"},
 		"LogTrimmed":      {put(logKey(2), ""), "damaged"},

@@ -2,9 +2,11 @@ package pebblestore
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -56,16 +58,16 @@ func (k *cursor) end(table byte) error {
 	return errors.Join(k.take([]byte{table + 1}, nil), k.it.Close())
 }
 
-// dataWalk reads identities, and beside them their datasets and records.
+// dataWalk reads identities, and beside them their datasets, records and devices.
 type dataWalk struct {
 	*checker
-	heads, records, index *cursor
+	heads, records, index, devices *cursor
 }
 
 // checkIdentities checks identities with all that is theirs.
 func (c *checker) checkIdentities() (err error) {
 	w := &dataWalk{checker: c}
-	for table, k := range map[byte]**cursor{tableHead: &w.heads, tableRecord: &w.records, tableIndex: &w.index} {
+	for table, k := range map[byte]**cursor{tableHead: &w.heads, tableRecord: &w.records, tableIndex: &w.index, tableDevice: &w.devices} {
 		if *k, err = c.follow(table); err != nil {
 			return err
 		}
@@ -134,7 +136,22 @@ func (w *dataWalk) checkIdentity(key []byte, i *identity) error {
 	if datasets != i.Datasets || bytes != i.Usage.Bytes {
 		w.fault(key, "it says it has %d datasets of %d bytes, it has %d of %d", i.Datasets, i.Usage.Bytes, datasets, bytes)
 	}
-	return err
+	return errors.Join(err, w.devices.take(textKey(tableDevice, string(i.ID), ""), checkDevice))
+}
+
+// checkDevice looks at a device of an identity. JSON keeps valid text only.
+func checkDevice(key []byte, value string) error {
+	var d tributary.Device
+	if err := json.Unmarshal([]byte(value), &d); err != nil {
+		return err
+	}
+	if have := string(deviceKey(d.Identity, d.ID)); have != string(key) && utf8.Valid(key) {
+		return fmt.Errorf("it holds device %q of identity %s", d.ID, d.Identity)
+	}
+	if d.Revision < 1 {
+		return fmt.Errorf("it has revision %d", d.Revision)
+	}
+	return nil
 }
 
 // checkPlace wants a change's place in the log not above the log's end.

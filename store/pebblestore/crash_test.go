@@ -52,7 +52,7 @@ func TestCrash(t *testing.T) {
 
 // TestCrashCanFail shows that TestCrash notices a store that breaks a promise.
 func TestCrashCanFail(t *testing.T) {
-	for name, how := range map[string]int{"DropSync": pebblestore.DropSync, "EarlyWatermark": pebblestore.EarlyWatermark, "SplitBatch": pebblestore.SplitBatch} {
+	for name, how := range map[string]int{"DropSync": pebblestore.DropSync, "EarlyWatermark": pebblestore.EarlyWatermark, "SplitBatch": pebblestore.SplitBatch, "SplitMark": pebblestore.SplitMark} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(10) {
 				c := crash{seed: seed, once: true}

@@ -11,11 +11,12 @@ const (
 	DropSync = iota
 	EarlyWatermark
 	SplitBatch
+	SplitMark
 )
 
 // Broken is a configuration of a store that breaks a promise.
 func Broken(c Config, how int) Config {
-	c.faults = faults{dropSync: how == DropSync, earlyWatermark: how == EarlyWatermark, splitBatch: how == SplitBatch}
+	c.faults = faults{dropSync: how == DropSync, earlyWatermark: how == EarlyWatermark, splitBatch: how == SplitBatch, splitMark: how == SplitMark}
 	return c
 }
 
@@ -45,4 +46,21 @@ func (s *Store) Stored(prefix string) (key, value string) {
 		return errStop
 	})
 	return key, value
+}
+
+// BareScan counts the datasets by their keys and values, which it decodes if
+// decode.
+func (s *Store) BareScan(decode bool) (n int, err error) {
+	err = scan(s.db, []byte{tableHead}, func(key, value []byte) error {
+		n++
+		if !decode {
+			return nil
+		}
+		of, err := headKeyOf(key)
+		if err == nil {
+			_, err = decodeDataset(of, string(value))
+		}
+		return err
+	})
+	return n, err
 }

@@ -72,6 +72,9 @@ func (g *gate) MaybeError(op errorfs.Op) error {
 		default:
 		}
 		<-closed
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		err = g.err // which may have come meanwhile
 	}
 	return err
 }
@@ -106,7 +109,11 @@ func reads(s tributary.Store, above tributary.Position, shard tributary.Shard) m
 			_, err := s.Records(ctx, notes, tributary.Range{Through: 1 << 60})
 			return err
 		},
-		"Datasets":  func(ctx context.Context) error { _, err := s.Datasets(ctx, user, "", 10); return err },
+		"Datasets": func(ctx context.Context) error { _, err := s.Datasets(ctx, user, "", 10); return err },
+		"Snapshots": func(ctx context.Context) error {
+			_, err := s.Snapshots(ctx, pool, tributary.DatasetKey{}, 1<<20)
+			return err
+		},
 		"Identity":  func(ctx context.Context) error { _, err := s.Identity(ctx, user); return err },
 		"PoolUsage": func(ctx context.Context) error { _, err := s.PoolUsage(ctx, pool); return err },
 		"Wait":      func(ctx context.Context) error { return s.Wait(ctx, shard, above) },
@@ -124,7 +131,7 @@ func TestWatermark(t *testing.T) {
 // TestWatermarkCanFail shows that the test above notices a store that moves
 // the watermark early.
 func TestWatermarkCanFail(t *testing.T) {
-	if shown := freshChangeShown(t, pebblestore.Broken(pebblestore.Config{}, pebblestore.EarlyWatermark)); len(shown) < 6 {
+	if shown := freshChangeShown(t, pebblestore.Broken(pebblestore.Config{}, pebblestore.EarlyWatermark)); len(shown) < 7 {
 		t.Errorf("a store that shows changes early was caught by %v only", shown)
 	}
 }
@@ -231,6 +238,92 @@ func TestPoison(t *testing.T) {
 	}
 }
 
+// TestHeldBack holds the disk back under writes that are not changes: who reads
+// what they write waits for the disk, and if that fails is not shown it.
+func TestHeldBack(t *testing.T) {
+	login := tributary.Login{Provider: "p", User: "u"}
+	for name, c := range map[string]struct {
+		write, read func(ctx context.Context, s tributary.Store) error
+	}{
+		"Device": {func(ctx context.Context, s tributary.Store) error {
+			return s.PutDevice(ctx, tributary.Device{Identity: user, ID: "d"})
+		}, func(ctx context.Context, s tributary.Store) error {
+			_, err := s.Device(ctx, user, "d")
+			return err
+		}},
+		"Devices": {func(ctx context.Context, s tributary.Store) error {
+			return s.PutDevice(ctx, tributary.Device{Identity: user, ID: "d"})
+		}, func(ctx context.Context, s tributary.Store) error {
+			list, err := s.Devices(ctx, user)
+			return some(list, err)
+		}},
+		"Mark": {func(ctx context.Context, s tributary.Store) error {
+			e := tributary.Entry{Kind: tributary.EntryForeign, Foreign: &tributary.ForeignRecord{PartitionKey: "p"}}
+			_, err := s.Append(ctx, tributary.DefaultStream, []tributary.Entry{e}, tributary.Lease{Group: "g"})
+			return err
+		}, func(ctx context.Context, s tributary.Store) error {
+			list, err := s.Leases(ctx, "g")
+			return some(list, err)
+		}},
+		"AccessKey": {func(ctx context.Context, s tributary.Store) error {
+			return s.PutAccessKey(ctx, tributary.AccessKey{ID: "AK"})
+		}, func(ctx context.Context, s tributary.Store) error {
+			_, err := s.AccessKey(ctx, "AK")
+			return err
+		}},
+		"SealingKeys": {func(ctx context.Context, s tributary.Store) error {
+			return s.PutSealingKey(ctx, tributary.SealingKey{ID: 1})
+		}, func(ctx context.Context, s tributary.Store) error {
+			list, err := s.SealingKeys(ctx)
+			return some(list, err)
+		}},
+		"Login": {func(ctx context.Context, s tributary.Store) error {
+			return s.PutIdentity(ctx, tributary.Identity{ID: "us-east-1:9", Pool: pool, Logins: []tributary.Login{login}})
+		}, func(ctx context.Context, s tributary.Store) error {
+			_, err := s.FindLogin(ctx, pool, login)
+			return err
+		}},
+	} {
+		for _, broken := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/%t", name, broken), func(t *testing.T) { heldBack(t, broken, c.write, c.read) })
+		}
+	}
+}
+
+// some gives an error if a list is empty.
+func some[T any](list []T, err error) error {
+	if err == nil && len(list) == 0 {
+		err = errors.New("nothing is there")
+	}
+	return err
+}
+
+func heldBack(t *testing.T, broken bool, write, read func(context.Context, tributary.Store) error) {
+	g := &gate{suffix: ".log"}
+	s := closed(t, pebblestore.Config{Dir: "store", FS: errorfs.Wrap(vfs.NewMem(), g)})
+	populate(t, s)
+	arrived, release := g.hold()
+	defer release()
+	written, seen := make(chan error, 1), make(chan error, 1)
+	go func() { written <- write(t.Context(), s) }()
+	<-arrived
+	go func() { seen <- read(t.Context(), s) }()
+	select {
+	case err := <-seen:
+		t.Fatalf("before it was durable the read gives %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	if broken {
+		g.fail(errors.New("the disk is broken"))
+	}
+	release()
+	for what, err := range map[string]error{"write": <-written, "read": <-seen} {
+		if (err != nil) != broken || broken && tributary.KindOf(err) != tributary.Unavailable {
+			t.Errorf("the %s gives %v", what, err)
+		}
+	}
+}
+
 // TestPoisonByOtherWrites fails the log's disk under a write that is not a
 // Change.
 func TestPoisonByOtherWrites(t *testing.T) {
@@ -273,16 +366,19 @@ func TestBrokenManifest(t *testing.T) {
 	g.fail(errors.New("the disk is broken"))
 	acked := int64(0)
 	for id := tributary.ChangeID(1); ; id++ {
-		done := make(chan error, 1)
-		v, err := s.View(t.Context(), notes, []string{"k"})
-		if err != nil {
-			break
-		}
-		c, err := v.Apply([]tributary.Patch{{Key: "k", Value: strings.Repeat("x", 100_000), SyncCount: v.Dataset.SyncCount}}, tributary.Writer{ID: id, By: "test", Now: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() { done <- s.Commit(context.WithoutCancel(t.Context()), c) }()
+		done := make(chan error, 1) // Pebble may never answer
+		go func() {
+			v, err := s.View(context.WithoutCancel(t.Context()), notes, []string{"k"})
+			if err == nil {
+				var c *tributary.Change
+				patch := tributary.Patch{Key: "k", Value: strings.Repeat("x", 100_000), SyncCount: v.Dataset.SyncCount}
+				if c, err = v.Apply([]tributary.Patch{patch}, tributary.Writer{ID: id, By: "test", Now: 1}); err == nil {
+					err = s.Commit(context.WithoutCancel(t.Context()), c)
+				}
+			}
+			done <- err
+		}()
+		var err error
 		select {
 		case err = <-done:
 		case err = <-failed:

@@ -30,6 +30,7 @@ const (
 	tableLease    = 'e' // group 0 stream id, shard → JSON
 	tableKey      = 'k' // access key id → JSON
 	tableSealing  = 'g' // sealing key id → JSON
+	tableDevice   = 'v' // identity 0 device → JSON
 	tableRestored = 'z' // time of a restore → JSON
 )
 

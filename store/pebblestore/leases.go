@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"tributary"
 )
 
@@ -14,11 +16,11 @@ func leaseKey(group string, shard tributary.Shard) []byte {
 
 // Leases lists a group's leases.
 func (s *Store) Leases(_ context.Context, group string) ([]tributary.Lease, error) {
-	if err := s.alive(); err != nil {
+	s.leases.Lock()
+	defer s.leases.Unlock()
+	if err := s.alive(); err != nil { // if not, what was written last may not be durable
 		return nil, err
 	}
-	s.records.Lock()
-	defer s.records.Unlock()
 	var out []tributary.Lease
 	err := scan(s.db, textKey(tableLease, group, ""), func(_, value []byte) error {
 		var l tributary.Lease
@@ -33,15 +35,50 @@ func (s *Store) Leases(_ context.Context, group string) ([]tributary.Lease, erro
 
 // SwapLease writes a lease if its revision is the stored one.
 func (s *Store) SwapLease(_ context.Context, l tributary.Lease) (tributary.Lease, error) {
-	var have tributary.Lease
-	err := s.swap("swap lease", leaseKey(l.Group, l.Shard), &have, func() (any, error) {
+	if err := s.swapLeases(l); err != nil {
+		return l, err
+	}
+	l.Revision++
+	return l, nil
+}
+
+// swapLeases writes leases if their revisions are the stored ones.
+func (s *Store) swapLeases(all ...tributary.Lease) error {
+	if err := s.alive(); err != nil || len(all) == 0 {
+		return err
+	}
+	s.leases.Lock()
+	defer s.leases.Unlock()
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := s.setLeases(b, all); err != nil {
+		return err
+	}
+	return s.write(b)
+}
+
+// setLeases adds the next revisions of leases to a batch. The leases are locked.
+func (s *Store) setLeases(b *pebble.Batch, all []tributary.Lease) error {
+	const op = "swap lease"
+	for _, l := range all {
+		key := leaseKey(l.Group, l.Shard)
+		var have tributary.Lease
+		value, err := s.get(key)
+		if err == nil && value != "" {
+			err = json.Unmarshal([]byte(value), &have)
+		}
+		if err != nil {
+			return internal(op, err)
+		}
 		if have.Revision != l.Revision {
-			return nil, stale("swap lease")
+			return stale(op)
 		}
 		l.Revision++
-		return l, nil
-	})
-	return l, err
+		if err := setJSON(b, key, l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // swap reads a JSON value into have, and writes what next makes of it.
@@ -75,11 +112,11 @@ func accessKeyKey(id string) []byte { return textKey(tableKey, id) }
 // AccessKey reads an access key.
 func (s *Store) AccessKey(_ context.Context, id string) (tributary.AccessKey, error) {
 	var k tributary.AccessKey
+	s.records.Lock()
+	defer s.records.Unlock()
 	if err := s.alive(); err != nil {
 		return k, err
 	}
-	s.records.Lock()
-	defer s.records.Unlock()
 	value, err := s.get(accessKeyKey(id))
 	if err == nil && value == "" {
 		return k, tributary.Errorf(tributary.NotFound, "read access key", "The access key does not exist")
@@ -97,11 +134,11 @@ func (s *Store) AccessKeys(context.Context) ([]tributary.AccessKey, error) {
 
 // listJSON lists a table of JSON values.
 func listJSON[T any](s *Store, op string, table byte) ([]T, error) {
+	s.records.Lock()
+	defer s.records.Unlock()
 	if err := s.alive(); err != nil {
 		return nil, err
 	}
-	s.records.Lock()
-	defer s.records.Unlock()
 	var out []T
 	err := scan(s.db, []byte{table}, func(_, value []byte) error {
 		var v T

@@ -321,12 +321,54 @@ func (s *Store) Trim(_ context.Context, id tributary.Shard, through tributary.Po
 	return nil
 }
 
-// Append adds snapshots and foreign records, all of them or none.
-func (s *Store) Append(_ context.Context, stream tributary.StreamID, entries []tributary.Entry) ([]tributary.Position, error) {
-	if err := s.writable(); err != nil || len(entries) == 0 {
+// LogBytes estimates the bytes of a shard's durable entries.
+func (s *Store) LogBytes(_ context.Context, id tributary.Shard) (int64, error) {
+	const op = "estimate log"
+	log, _, err := s.locate(op, id, "")
+	if err != nil {
+		return 0, err
+	}
+	held := codec.HeldBy(s.Restores(), id, log.trimmed.Load(), log.durable.Load())
+	var sampled, bytes int64
+	for _, n := range held.Sample(codec.LogSample) {
+		value, closer, err := s.db.Get(logKey(id, n))
+		if errors.Is(err, pebble.ErrNotFound) {
+			continue // trimmed meanwhile
+		}
+		if err != nil {
+			return 0, internal(op, err)
+		}
+		sampled, bytes = sampled+1, bytes+int64(len(value))
+		if err := closer.Close(); err != nil {
+			return 0, internal(op, err)
+		}
+	}
+	return held.Estimate(sampled, bytes), nil
+}
+
+// Append adds snapshots and foreign records, all of them or none, and the marks
+// in the same batch.
+func (s *Store) Append(_ context.Context, stream tributary.StreamID, entries []tributary.Entry, marks ...tributary.Lease) ([]tributary.Position, error) {
+	if len(entries) == 0 {
+		return nil, s.swapLeases(marks...)
+	}
+	if err := s.writable(); err != nil {
 		return nil, err
 	}
+	if len(marks) > 0 {
+		s.leases.Lock()
+		defer s.leases.Unlock()
+	}
 	b := s.db.NewBatch()
+	if err := s.setLeases(b, marks); err != nil {
+		return nil, errJoinClose(err, b)
+	}
+	if s.cfg.faults.splitMark {
+		if err := s.write(b); err != nil {
+			return nil, err
+		}
+		b = s.db.NewBatch()
+	}
 	logs, positions, err := s.stageEntries(b, stream, entries)
 	if err != nil {
 		return nil, internal("append", errJoinClose(err, b))

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -165,9 +166,11 @@ func (s *Store) settleWrites() {
 	s.routing.Lock()
 	//lint:ignore SA2001 as above
 	s.routing.Unlock()
-	s.records.Lock()
-	//lint:ignore SA2001 as above
-	s.records.Unlock()
+	for _, mu := range []*sync.Mutex{&s.leases, &s.records} {
+		mu.Lock()
+		//lint:ignore SA2001 as above
+		mu.Unlock()
+	}
 }
 
 // foldAll writes the pools' figures that are in memory alone.
@@ -179,7 +182,7 @@ func (s *Store) foldAll() error {
 
 // checkEmpty refuses a store in which something was written.
 func (s *Store) checkEmpty() error {
-	for letter, most := range map[byte]int{tablePool: 0, tableIdentity: 0, tableHead: 0, tableStream: 1, tableLog: 0, tableHorizon: 0, tableLease: 0, tableKey: 0, tableSealing: 0, tableRestored: 0} {
+	for letter, most := range map[byte]int{tablePool: 0, tableIdentity: 0, tableHead: 0, tableStream: 1, tableLog: 0, tableHorizon: 0, tableLease: 0, tableKey: 0, tableSealing: 0, tableDevice: 0, tableRestored: 0} {
 		n := 0
 		err := scan(s.db, []byte{letter}, func(_, _ []byte) error {
 			if n++; n > most {

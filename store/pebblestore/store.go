@@ -77,6 +77,7 @@ type faults struct {
 	dropSync       bool // acknowledge without waiting for the disk
 	earlyWatermark bool // show a change before it is durable
 	splitBatch     bool // commit log entry and data in two batches
+	splitMark      bool // write entries and their leases in two batches
 }
 
 // Store is an open store. Its methods are those of tributary.Store.
@@ -108,8 +109,11 @@ type Store struct {
 	stateMu sync.RWMutex
 	state   tributary.TransferState // guarded by stateMu
 
-	// records guards the read-modify-write of leases, access keys, sessions
-	// and logins.
+	// leases guards the read-modify-write of leases. It is taken before all
+	// others, and held until what was written is durable.
+	leases sync.Mutex
+	// records guards the read-modify-write of access keys, sealing keys, sessions
+	// and logins. It is taken last.
 	records sync.Mutex
 }
 

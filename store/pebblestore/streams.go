@@ -145,6 +145,8 @@ func (s *Store) DeleteStream(_ context.Context, name tributary.StreamName) error
 	if err := s.alive(); err != nil {
 		return err
 	}
+	s.leases.Lock()
+	defer s.leases.Unlock()
 	s.routing.Lock()
 	defer s.routing.Unlock()
 	st := s.streamNamed(name)
@@ -197,9 +199,8 @@ func (s *Store) dropShard(b *pebble.Batch, id tributary.Shard, heir *shardLog) {
 	remove(b, shardKey(tableFolded, id))
 }
 
+// dropLeases removes a stream's leases, which are locked.
 func (s *Store) dropLeases(b *pebble.Batch, stream tributary.StreamID) error {
-	s.records.Lock()
-	defer s.records.Unlock()
 	err := scan(s.db, []byte{tableLease}, func(key, value []byte) error {
 		var l tributary.Lease
 		if err := json.Unmarshal(value, &l); err != nil {

@@ -47,6 +47,8 @@ func tableOf(kind tributary.ItemKind) *table {
 		return &table{tableSealing, keyOfSealing, sealingItem}
 	case tributary.ItemIdentity:
 		return &table{tableIdentity, sameKey, identityItem}
+	case tributary.ItemDevice:
+		return asIs(tableDevice, kind)
 	case tributary.ItemDataset:
 		return &table{tableHead, sameKey, datasetItem} // the keys' form is the same
 	case tributary.ItemEntry:

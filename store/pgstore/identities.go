@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"tributary"
 	"tributary/store/codec"
@@ -169,8 +170,14 @@ func writeIdentity(ctx context.Context, tx pgx.Tx, i *tributary.Identity) error 
 	}
 	args := []any{string(i.ID), i.Disabled, int64(i.Created), int64(i.Modified), encodeFacts(i)}
 	if i.Revision == 0 {
-		return oneRow(op)(tx.Exec(ctx, `INSERT INTO identities (identity_id, disabled, created, modified, logins, pool_id, revision, datasets, bytes, data_modified)
-			VALUES ($1, $2, $3, $4, $5, $6, 1, 0, 0, 0) ON CONFLICT DO NOTHING`, append(args, string(i.Pool))...))
+		// A program of schema version 3 leaves the devices of an identity behind
+		// that it deletes, which must not come back with another of its id.
+		both := &pgx.Batch{}
+		both.Queue(forgetDevices, string(i.ID))
+		made := both.Queue(`INSERT INTO identities (identity_id, disabled, created, modified, logins, pool_id, revision, datasets, bytes, data_modified)
+			VALUES ($1, $2, $3, $4, $5, $6, 1, 0, 0, 0) ON CONFLICT DO NOTHING`, append(args, string(i.Pool))...)
+		made.Exec(func(tag pgconn.CommandTag) error { return oneRow(op)(tag, nil) })
+		return tx.SendBatch(ctx, both).Close()
 	}
 	return oneRow(op)(tx.Exec(ctx, `UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5 WHERE identity_id = $1`, args...))
 }
@@ -253,7 +260,7 @@ func (s *Store) DeleteIdentity(ctx context.Context, id tributary.IdentityID) err
 		if err := unlink(ctx, tx, linksOf(&i, i.Logins)); err != nil {
 			return err
 		}
-		for _, table := range []string{`DELETE FROM unfinished WHERE identity_id = $1`, `DELETE FROM datasets WHERE identity_id = $1`} {
+		for _, table := range []string{`DELETE FROM unfinished WHERE identity_id = $1`, `DELETE FROM datasets WHERE identity_id = $1`, forgetDevices} {
 			if _, err := tx.Exec(ctx, table, string(id)); err != nil {
 				return err
 			}

@@ -55,6 +55,12 @@ type importer struct {
 		unfinished                                          []string
 		links                                               loginColumns
 	}
+	devices struct {
+		ids       []string
+		devices   [][]byte
+		revisions []int64
+		bodies    []string
+	}
 	datasets struct {
 		all     keyColumns
 		ids     []string
@@ -112,6 +118,8 @@ func (w *importer) add(i *tributary.Item) error {
 		return w.addSealingKey(i)
 	case tributary.ItemIdentity:
 		return w.addIdentity(i)
+	case tributary.ItemDevice:
+		return w.addDevice(i)
 	case tributary.ItemDataset:
 		return w.addDataset(i)
 	case tributary.ItemEntry:
@@ -282,6 +290,23 @@ func (w *importer) addDataset(i *tributary.Item) error {
 	return nil
 }
 
+func (w *importer) addDevice(i *tributary.Item) error {
+	identity, id, err := codec.DeviceOfKey(i.Key)
+	if err != nil {
+		return err
+	}
+	if i.Value == nil {
+		w.few(`DELETE FROM devices WHERE identity_id = $1 AND device_id = $2`, string(identity), []byte(id))
+		return nil
+	}
+	var d tributary.Device
+	err = json.Unmarshal(i.Value, &d)
+	c := &w.devices
+	c.ids, c.devices = append(c.ids, string(identity)), append(c.devices, []byte(id))
+	c.revisions, c.bodies = append(c.revisions, d.Revision), append(c.bodies, string(i.Value))
+	return err
+}
+
 func (w *importer) addEntry(i *tributary.Item) error {
 	shard, n, err := tributary.Position(i.Key).Split()
 	if err != nil {
@@ -347,6 +372,8 @@ const (
 	importUnfinished = `INSERT INTO unfinished (identity_id) SELECT * FROM unnest($1::text[])`
 	importIdentities = `INSERT INTO identities (identity_id, pool_id, revision, disabled, created, modified, logins, datasets, bytes, data_modified)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[])`
+	importDevices = `INSERT INTO devices (identity_id, device_id, revision, body) SELECT * FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::text[])
+		ON CONFLICT (identity_id, device_id) DO UPDATE SET revision = excluded.revision, body = excluded.body`
 	importDatasets = `INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bytea[])
 		ON CONFLICT (identity_id, name) DO UPDATE SET sync_count = excluded.sync_count, change_id = excluded.change_id, live = excluded.live, body = excluded.body`
@@ -370,6 +397,9 @@ func (w *importer) queue(filling string, clear []statement) *pgx.Batch {
 			out.Queue(importUnfinished, i.unfinished)
 		}
 		out.Queue(importIdentities, i.ids, i.pools, i.revisions, i.disabled, i.created, i.modified, i.logins, i.datasets, i.bytes, i.data)
+	}
+	if d := &w.devices; len(d.ids) > 0 {
+		out.Queue(importDevices, d.ids, d.devices, d.revisions, d.bodies)
 	}
 	if d := &w.datasets; len(d.ids) > 0 {
 		out.Queue(importDatasets, d.ids, d.names, d.counts, d.changes, d.live, d.bodies)

@@ -3,6 +3,8 @@ package pgstore
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,22 +22,33 @@ func (s *Store) Leases(ctx context.Context, group string) ([]tributary.Lease, er
 
 // SwapLease writes a lease if its revision is the stored one.
 func (s *Store) SwapLease(ctx context.Context, l tributary.Lease) (tributary.Lease, error) {
-	const op = "swap lease"
-	next := l
-	next.Revision++
-	err := s.swap(ctx, op, next, l.Revision,
-		`INSERT INTO leases (revision, body, sink, stream_id, shard) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-		`UPDATE leases SET revision = $1, body = $2 WHERE revision = $1 - 1 AND sink = $3 AND stream_id = $4 AND shard = $5`,
-		next.Revision, []byte(l.Group), int64(l.Shard.Stream), int64(l.Shard.Number))
-	if err != nil {
+	if err := s.tx(ctx, "swap lease", func(tx pgx.Tx) error { return swapLeases(ctx, tx, l) }); err != nil {
 		return l, err
 	}
-	return next, nil
+	l.Revision++
+	return l, nil
+}
+
+// swapLeases writes leases if their revisions are the stored ones. Rows are
+// locked in one order, so that transactions cannot deadlock.
+func swapLeases(ctx context.Context, tx pgx.Tx, all ...tributary.Lease) error {
+	name := func(l tributary.Lease) string { return tributary.LeaseItemKey(l.Group, l.Shard) }
+	for _, l := range slices.SortedFunc(slices.Values(all), func(a, b tributary.Lease) int { return strings.Compare(name(a), name(b)) }) {
+		next := l
+		next.Revision++
+		if err := swap(ctx, tx, "swap lease", next, l.Revision,
+			`INSERT INTO leases (revision, body, sink, stream_id, shard) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+			`UPDATE leases SET revision = $1, body = $2 WHERE revision = $1 - 1 AND sink = $3 AND stream_id = $4 AND shard = $5`,
+			next.Revision, []byte(l.Group), int64(l.Shard.Stream), int64(l.Shard.Number)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // swap writes a value as JSON, by insert if it must not exist yet, else by
 // update. The statements get the next revision, the JSON, and what names it.
-func (s *Store) swap(ctx context.Context, op string, v any, revision int64, insert, update string, next int64, names ...any) error {
+func swap(ctx context.Context, tx pgx.Tx, op string, v any, revision int64, insert, update string, next int64, names ...any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return wrapStored(op, err)
@@ -44,8 +57,13 @@ func (s *Store) swap(ctx context.Context, op string, v any, revision int64, inse
 	if revision == 0 {
 		statement = insert
 	}
+	return oneRow(op)(tx.Exec(ctx, statement, append([]any{next, string(body)}, names...)...))
+}
+
+// swapAlone is swap in a transaction of its own.
+func (s *Store) swapAlone(ctx context.Context, op string, v any, revision int64, insert, update string, next int64, names ...any) error {
 	return s.tx(ctx, op, func(tx pgx.Tx) error {
-		return oneRow(op)(tx.Exec(ctx, statement, append([]any{next, string(body)}, names...)...))
+		return swap(ctx, tx, op, v, revision, insert, update, next, names...)
 	})
 }
 
@@ -70,7 +88,7 @@ func (s *Store) AccessKeys(ctx context.Context) ([]tributary.AccessKey, error) {
 func (s *Store) PutAccessKey(ctx context.Context, k tributary.AccessKey) error {
 	next := k
 	next.Revision++
-	return s.swap(ctx, "put access key", next, k.Revision,
+	return s.swapAlone(ctx, "put access key", next, k.Revision,
 		`INSERT INTO access_keys (revision, body, key_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 		`UPDATE access_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3`,
 		next.Revision, []byte(k.ID))
@@ -82,9 +100,9 @@ func (s *Store) DeleteAccessKey(ctx context.Context, id string) error {
 }
 
 // deleteRow deletes the row that there must be.
-func (s *Store) deleteRow(ctx context.Context, op, missing, statement string, name any) error {
+func (s *Store) deleteRow(ctx context.Context, op, missing, statement string, names ...any) error {
 	return s.tx(ctx, op, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, statement, name)
+		tag, err := tx.Exec(ctx, statement, names...)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = tributary.Errorf(tributary.NotFound, op, "%s", missing)
 		}
@@ -101,7 +119,7 @@ func (s *Store) SealingKeys(ctx context.Context) ([]tributary.SealingKey, error)
 func (s *Store) PutSealingKey(ctx context.Context, k tributary.SealingKey) error {
 	next := k
 	next.Revision++
-	return s.swap(ctx, "put sealing key", next, k.Revision,
+	return s.swapAlone(ctx, "put sealing key", next, k.Revision,
 		`INSERT INTO sealing_keys (revision, body, key_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 		`UPDATE sealing_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3`,
 		next.Revision, int64(k.ID))

@@ -77,13 +77,17 @@ func (s *Store) locate(ctx context.Context, op string, id tributary.Shard, p tri
 	}
 	err := s.db.QueryRow(ctx, `SELECT trimmed, last, arrived FROM shards WHERE stream_id = $1 AND shard = $2`, int64(id.Stream), int64(id.Number)).Scan(&b.trimmed, &b.last, &b.arrived)
 	if isNone(err) {
-		return b, 0, tributary.Errorf(tributary.NotFound, op, "Shard %s does not exist", id)
+		return b, 0, noShard(op, id)
 	}
 	if err != nil {
 		return b, 0, wrap(op, err)
 	}
 	n, err := b.check(op, id, p)
 	return b, n, err
+}
+
+func noShard(op string, id tributary.Shard) error {
+	return tributary.Errorf(tributary.NotFound, op, "Shard %s does not exist", id)
 }
 
 // maxRead bounds the entries of one read; their sizes are looked at first.
@@ -188,19 +192,65 @@ func (s *Store) Trim(ctx context.Context, id tributary.Shard, through tributary.
 	return nil
 }
 
-// Append adds snapshots and foreign records, all of them or none.
-func (s *Store) Append(ctx context.Context, stream tributary.StreamID, entries []tributary.Entry) ([]tributary.Position, error) {
+// LogBytes estimates the bytes of a shard's entries.
+func (s *Store) LogBytes(ctx context.Context, id tributary.Shard) (int64, error) {
+	const op = "estimate log"
+	held, err := s.held(ctx, op, id)
+	if err != nil {
+		return 0, err
+	}
+	counts := held.Sample(codec.LogSample)
+	positions := make([]int64, len(counts))
+	for i, n := range counts {
+		positions[i] = int64(n)
+	}
+	var sampled, bytes int64
+	err = s.db.QueryRow(ctx, `SELECT count(*), coalesce(sum(l.size), 0)::bigint FROM unnest($3::bigint[]) AS x (position),
+		LATERAL (SELECT octet_length(body) AS size FROM log l WHERE l.stream_id = $1 AND l.shard = $2 AND l.position = x.position LIMIT 1) AS l`,
+		int64(id.Stream), int64(id.Number), positions).Scan(&sampled, &bytes)
+	return held.Estimate(sampled, bytes), wrap(op, err)
+}
+
+// held tells which entries a shard's log holds.
+func (s *Store) held(ctx context.Context, op string, id tributary.Shard) (codec.Held, error) {
+	if err := s.alive(); err != nil {
+		return nil, err
+	}
+	var b bounds
+	var stored []byte
+	err := s.db.QueryRow(ctx, `SELECT trimmed, last, (SELECT value FROM meta WHERE name = 'restores') FROM shards WHERE stream_id = $1 AND shard = $2`,
+		int64(id.Stream), int64(id.Number)).Scan(&b.trimmed, &b.last, &stored)
+	if isNone(err) {
+		return nil, noShard(op, id)
+	}
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	restores, err := decodeRestores(stored)
+	return codec.HeldBy(restores, id, b.trimmed, b.last), err
+}
+
+// Append adds snapshots and foreign records, all of them or none, and the marks
+// in the same transaction. Those are locked before the shards, which everybody
+// waits for.
+func (s *Store) Append(ctx context.Context, stream tributary.StreamID, entries []tributary.Entry, marks ...tributary.Lease) ([]tributary.Position, error) {
 	const op = "append"
-	if err := s.alive(); err != nil || len(entries) == 0 {
+	if err := s.alive(); err != nil || len(entries)+len(marks) == 0 {
 		return nil, err
 	}
 	var out []tributary.Position
 	err := s.tx(ctx, op, func(tx pgx.Tx) error {
+		if len(entries) == 0 {
+			return swapLeases(ctx, tx, marks...)
+		}
 		of, err := lockStream(ctx, tx, stream)
 		if err != nil {
 			return err
 		}
 		if err := checkSnapshots(ctx, tx, entries); err != nil {
+			return err
+		}
+		if err := swapLeases(ctx, tx, marks...); err != nil {
 			return err
 		}
 		var log logColumns

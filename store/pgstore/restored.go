@@ -12,14 +12,19 @@ import (
 // latest gives the last of the restores that a store went through, as they are
 // stored; nil if there was none.
 func latest(restores []byte) (*tributary.Restored, error) {
-	if restores == nil {
-		return nil, nil
+	list, err := decodeRestores(restores)
+	if len(list) == 0 {
+		return nil, err
 	}
-	var list []tributary.Restored
-	if err := json.Unmarshal(restores, &list); err != nil || len(list) == 0 {
-		return nil, wrapStored("read restores", err)
+	return &list[len(list)-1], err
+}
+
+// decodeRestores reads the restores that a store went through, oldest first.
+func decodeRestores(stored []byte) (list []tributary.Restored, err error) {
+	if stored != nil {
+		err = json.Unmarshal(stored, &list)
 	}
-	return &list[len(list)-1], nil
+	return list, wrapStored("read restores", err)
 }
 
 // lastRestore reads the last restore that the store went through.

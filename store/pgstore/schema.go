@@ -126,6 +126,13 @@ CREATE TABLE sealing_keys (
 )`, `
 CREATE TABLE unfinished (
 	identity_id text COLLATE "C" PRIMARY KEY
+)`, `
+CREATE TABLE devices (
+	identity_id text COLLATE "C" NOT NULL,
+	device_id bytea NOT NULL,
+	revision bigint NOT NULL,
+	body text NOT NULL,
+	PRIMARY KEY (identity_id, device_id)
 )`,
 }
 

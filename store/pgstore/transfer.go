@@ -14,7 +14,7 @@ var _ tributary.Transfer = (*Store)(nil)
 
 // transferTables are all tables that items are made of: a store that is to be
 // filled is emptied of them.
-var transferTables = []string{"pools", "identities", "unfinished", "logins", "datasets", "records", "streams", "shards", "log", "usage", "sessions", "leases", "access_keys", "sealing_keys"}
+var transferTables = []string{"pools", "identities", "unfinished", "logins", "devices", "datasets", "records", "streams", "shards", "log", "usage", "sessions", "leases", "access_keys", "sealing_keys"}
 
 // The kinds of which there are few, with a query that gives all items. Their
 // values are text, copied as they are.
@@ -53,6 +53,8 @@ func (s *Store) Scan(ctx context.Context, kind tributary.ItemKind, after string,
 		switch kind {
 		case tributary.ItemIdentity:
 			page.Items, err = readIdentities(ctx, tx, `WHERE identity_id > $1 ORDER BY identity_id LIMIT $2`, after, pageRows(maxBytes, 100))
+		case tributary.ItemDevice:
+			page.Items, err = scanDevices(ctx, tx, after, maxBytes)
 		case tributary.ItemDataset:
 			err = scanDatasets(ctx, tx, after, &page)
 		case tributary.ItemEntry:
@@ -78,6 +80,8 @@ func (s *Store) Fetch(ctx context.Context, kind tributary.ItemKind, keys []strin
 		switch kind {
 		case tributary.ItemIdentity:
 			have, err = readIdentities(ctx, tx, `WHERE identity_id = ANY($1)`, keys)
+		case tributary.ItemDevice:
+			have, err = fetchDevices(ctx, tx, keys)
 		case tributary.ItemDataset:
 			have, err = fetchDatasets(ctx, tx, keys)
 		case tributary.ItemEntry:
@@ -100,7 +104,7 @@ func (s *Store) together(ctx context.Context, op string, read func(pgx.Tx) error
 
 // few tells whether a kind's items are read as a whole, in one query.
 func few(kind tributary.ItemKind) bool {
-	return kind != tributary.ItemIdentity && kind != tributary.ItemDataset && kind != tributary.ItemEntry
+	return kind != tributary.ItemIdentity && kind != tributary.ItemDevice && kind != tributary.ItemDataset && kind != tributary.ItemEntry
 }
 
 // readFew reads all items of a kind of which there are few.
@@ -249,7 +253,7 @@ func scanDatasets(ctx context.Context, tx pgx.Tx, after string, page *codec.Page
 			return wrapStored("scan datasets", err)
 		}
 	}
-	list, err := readDatasets(ctx, tx, `datasets d WHERE (d.identity_id, d.name) > ($1, $2) ORDER BY d.identity_id, d.name LIMIT $3`,
+	list, err := readDatasets(ctx, tx, datasetColumnsQuery+`datasets d WHERE (d.identity_id, d.name) > ($1, $2) ORDER BY d.identity_id, d.name LIMIT $3`,
 		string(of.Identity), string(of.Dataset), pageRows(page.Most, 300))
 	if err != nil {
 		return err
@@ -278,7 +282,7 @@ func fetchDatasets(ctx context.Context, tx pgx.Tx, keys []string) ([]tributary.I
 		}
 		k.add(of, "")
 	}
-	list, err := readDatasets(ctx, tx, `unnest($1::text[], $2::text[]) AS x (identity_id, name),
+	list, err := readDatasets(ctx, tx, datasetColumnsQuery+`unnest($1::text[], $2::text[]) AS x (identity_id, name),
 		LATERAL (SELECT * FROM datasets d WHERE d.identity_id = x.identity_id AND d.name = x.name LIMIT 1) AS d`, k.ids, k.names)
 	if err != nil {
 		return nil, err
@@ -286,8 +290,8 @@ func fetchDatasets(ctx context.Context, tx pgx.Tx, keys []string) ([]tributary.I
 	return datasetItems(ctx, tx, list)
 }
 
-func readDatasets(ctx context.Context, tx pgx.Tx, which string, args ...any) ([]codec.Dataset, error) {
-	rows, err := tx.Query(ctx, datasetColumnsQuery+which, args...)
+func readDatasets(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]codec.Dataset, error) {
+	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -302,9 +306,8 @@ func readDatasets(ctx context.Context, tx pgx.Tx, which string, args ...any) ([]
 	})
 }
 
-// datasetItems makes items of datasets, whose records it reads where they are
-// rows of their own.
-func datasetItems(ctx context.Context, tx pgx.Tx, list []codec.Dataset) ([]tributary.Item, error) {
+// fillRecords reads the records of datasets where they are rows of their own.
+func fillRecords(ctx context.Context, tx pgx.Tx, list []codec.Dataset) error {
 	split := map[headID]*codec.Dataset{}
 	var k keyColumns
 	for n := range list {
@@ -313,23 +316,30 @@ func datasetItems(ctx context.Context, tx pgx.Tx, list []codec.Dataset) ([]tribu
 			k.add(list[n].Head.Key, "")
 		}
 	}
-	if len(split) > 0 {
-		rows, err := tx.Query(ctx, `SELECT r.identity_id, r.dataset, r.body FROM unnest($1::text[], $2::text[]) AS x (identity_id, dataset),
+	if len(split) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `SELECT r.identity_id, r.dataset, r.body FROM unnest($1::text[], $2::text[]) AS x (identity_id, dataset),
 			LATERAL (SELECT * FROM records r WHERE r.identity_id = x.identity_id AND r.dataset = x.dataset ORDER BY r.key OFFSET 0) AS r
 			ORDER BY r.identity_id, r.dataset, r.key`, k.ids, k.names)
-		if err != nil {
-			return nil, err
-		}
-		var id headID
-		var body []byte
-		if _, err := pgx.ForEachRow(rows, []any{&id.identity, &id.dataset, &body}, func() error {
-			r, err := codec.DecodeRecord(string(body))
-			d := split[id]
-			d.Records, d.Split = append(d.Records, r), false
-			return wrapStored("read record", err)
-		}); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return err
+	}
+	var id headID
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&id.identity, &id.dataset, &body}, func() error {
+		r, err := codec.DecodeRecord(string(body))
+		d := split[id]
+		d.Records, d.Split = append(d.Records, r), false
+		return wrapStored("read record", err)
+	})
+	return err
+}
+
+// datasetItems makes items of datasets.
+func datasetItems(ctx context.Context, tx pgx.Tx, list []codec.Dataset) ([]tributary.Item, error) {
+	if err := fillRecords(ctx, tx, list); err != nil {
+		return nil, err
 	}
 	out := make([]tributary.Item, len(list))
 	for n := range list {

@@ -23,6 +23,7 @@ type Acked struct {
 	appended map[tributary.Position]string // acknowledged, by where they are
 	offered  map[string]int                // how often an entry may have been appended
 	trimmed  map[tributary.Shard]tributary.Position
+	marks    map[markName][]*marked
 	gone     map[any]int // how often a stream or identity, by its id, may have been deleted
 }
 
@@ -95,14 +96,16 @@ func (a *Acked) answer(e *asked, err error) {
 	}
 }
 
-func (w *watched) Append(ctx context.Context, stream tributary.StreamID, entries []tributary.Entry) ([]tributary.Position, error) {
+func (w *watched) Append(ctx context.Context, stream tributary.StreamID, entries []tributary.Entry, marks ...tributary.Lease) ([]tributary.Position, error) {
 	w.books.offer(entries, +1)
-	positions, err := w.Store.Append(ctx, stream, entries)
+	forget := w.books.mark(stream, entries, marks)
+	positions, err := w.Store.Append(ctx, stream, entries, marks...)
 	switch {
 	case err == nil:
 		w.books.keep(entries, positions)
 	case refusal(err):
 		w.books.offer(entries, -1)
+		forget()
 	}
 	return positions, err
 }
@@ -183,7 +186,7 @@ func (a *Acked) Check(ctx context.Context, s tributary.Store) error {
 	}
 	c := &reckoning{
 		books: a, found: map[changeName]tributary.Position{}, offered: maps.Clone(a.offered),
-		appended: maps.Clone(a.appended), order: map[sequence][]placed{},
+		appended: maps.Clone(a.appended), order: map[sequence][]placed{}, texts: map[string]bool{},
 	}
 	for _, shard := range shards {
 		horizon, err := s.Find(ctx, shard, 0)
@@ -202,6 +205,9 @@ func (a *Acked) Check(ctx context.Context, s tributary.Store) error {
 		}
 	}
 	c.missing()
+	if err := c.checkMarks(ctx, s); err != nil {
+		return err
+	}
 	c.checkOrder()
 	if err := c.checkHeads(ctx, s); err != nil {
 		return err
@@ -227,6 +233,7 @@ type reckoning struct {
 	offered  map[string]int                // not found yet
 	appended map[tributary.Position]string // not found yet
 	order    map[sequence][]placed
+	texts    map[string]bool // of all entries that were appended
 	findings []error
 }
 
@@ -240,6 +247,7 @@ func (c *reckoning) report(format string, args ...any) {
 func (c *reckoning) entry(shard tributary.Shard, e *tributary.Entry) {
 	text := entryText(e)
 	if e.Kind != tributary.EntryChange {
+		c.texts[text] = true
 		if want, known := c.appended[e.Position]; known && want != text {
 			c.report("at %s is\n%s\nacknowledged was\n%s", e.Position, text, want)
 		}

@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -115,6 +116,40 @@ func TestAcked(t *testing.T) {
 			}
 			wantFinding(t, books.Check(t.Context(), &c.bent), c.want)
 		})
+	}
+}
+
+// halved is a store that does one half of an append with leases.
+type halved struct {
+	tributary.Store
+	entries, marks bool // which
+}
+
+func (h *halved) Append(ctx context.Context, stream tributary.StreamID, entries []tributary.Entry, marks ...tributary.Lease) ([]tributary.Position, error) {
+	if !h.entries {
+		entries = nil
+	}
+	if !h.marks {
+		marks = nil
+	}
+	_, err := h.Store.Append(ctx, stream, entries, marks...)
+	return nil, errors.Join(err, errFault)
+}
+
+// TestAckedMarks: a lease without the entries of its append is found, and
+// entries without their lease.
+func TestAckedMarks(t *testing.T) {
+	for _, c := range []struct {
+		h    halved
+		want string
+	}{{halved{nil, true, true}, ""}, {halved{nil, false, false}, ""}, {halved{nil, true, false}, "whose lease is at 0"}, {halved{nil, false, true}, "without the entries"}} {
+		c.h.Store = &storetest.Model{}
+		books := &storetest.Acked{}
+		_, err := books.Watch(&c.h).Append(t.Context(), tributary.DefaultStream, foreignEntries(), tributary.Lease{Group: "marks"})
+		if tributary.KindOf(err) != tributary.Unavailable {
+			t.Fatal(err)
+		}
+		wantFinding(t, books.Check(t.Context(), c.h.Store), c.want)
 	}
 }
 

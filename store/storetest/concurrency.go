@@ -27,6 +27,33 @@ func concurrencyCases() []testCase {
 		{"MovePool", movePoolUnderLoad},
 		{"Revisions", revisions},
 		{"Logins", loginRace},
+		{"MadeOnce", madeOnce},
+	}
+}
+
+// madeOnce: of those who make the same identity one does, and of those who make
+// the same device of it.
+func madeOnce(k *kit) {
+	k.pool(poolA)
+	once := func(what string, write func() error) {
+		var won atomic.Int64
+		together(workers, func(int) {
+			if err := write(); err == nil {
+				won.Add(1)
+			} else if !isKind(err, tributary.Stale) {
+				k.Errorf("%s: %v", what, err)
+			}
+		})
+		if won.Load() != 1 {
+			k.Fatalf("%s was made by %d", what, won.Load())
+		}
+	}
+	for n := range k.rounds() {
+		id := testIdentity(n)
+		once("an identity", func() error {
+			return k.s.PutIdentity(k.Context(), tributary.Identity{ID: id, Pool: poolA, Created: epoch})
+		})
+		once("a device", func() error { return k.s.PutDevice(k.Context(), device(id, "d")) })
 	}
 }
 

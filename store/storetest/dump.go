@@ -9,7 +9,7 @@ import (
 	"tributary"
 )
 
-// Dump is all that a store shows of pools, identities, datasets, streams and
+// Dump is all that a store shows of pools, identities, devices, datasets, streams and
 // logs, as lines that do not depend on ids and shards that engines choose: the
 // entries of the default log are given by identity. The figures of pools,
 // which may be behind, are left out, and so are leases and access keys.
@@ -51,6 +51,13 @@ func (d *dumper) pools() error {
 
 func (d *dumper) identity(i *tributary.Identity) error {
 	d.line("identity %s", identityText(i))
+	devices, err := d.s.Devices(d.ctx, i.ID)
+	if err != nil {
+		return err
+	}
+	for j := range devices {
+		d.line("device %s", deviceText(&devices[j]))
+	}
 	datasets, err := d.s.Datasets(d.ctx, i.ID, "", 1000)
 	for j := range datasets {
 		key := datasets[j].Key

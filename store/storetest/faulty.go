@@ -69,6 +69,16 @@ func (f *Faulty) Commit(ctx context.Context, c *tributary.Change) error {
 	return f.try("Commit", func() error { return f.Store.Commit(ctx, c) })
 }
 
+// PutDevice implements [tributary.Devices].
+func (f *Faulty) PutDevice(ctx context.Context, d tributary.Device) error {
+	return f.try("PutDevice", func() error { return f.Store.PutDevice(ctx, d) })
+}
+
+// DeleteDevice implements [tributary.Devices].
+func (f *Faulty) DeleteDevice(ctx context.Context, identity tributary.IdentityID, id tributary.DeviceID) error {
+	return f.try("DeleteDevice", func() error { return f.Store.DeleteDevice(ctx, identity, id) })
+}
+
 // PutStream implements [tributary.Streams].
 func (f *Faulty) PutStream(ctx context.Context, s tributary.Stream) (tributary.Stream, error) {
 	return tryFor(f, "PutStream", func() (tributary.Stream, error) { return f.Store.PutStream(ctx, s) })
@@ -85,8 +95,8 @@ func (f *Faulty) Trim(ctx context.Context, s tributary.Shard, through tributary.
 }
 
 // Append implements [tributary.Log].
-func (f *Faulty) Append(ctx context.Context, stream tributary.StreamID, entries []tributary.Entry) ([]tributary.Position, error) {
-	return tryFor(f, "Append", func() ([]tributary.Position, error) { return f.Store.Append(ctx, stream, entries) })
+func (f *Faulty) Append(ctx context.Context, stream tributary.StreamID, entries []tributary.Entry, marks ...tributary.Lease) ([]tributary.Position, error) {
+	return tryFor(f, "Append", func() ([]tributary.Position, error) { return f.Store.Append(ctx, stream, entries, marks...) })
 }
 
 // SwapLease implements [tributary.Leases].

@@ -90,6 +90,7 @@ func prepare(t *testing.T, s tributary.Store) {
 	must(t, s.PutPool(t.Context(), tributary.Pool{ID: pool + "1"}))
 	must(t, s.PutIdentity(t.Context(), tributary.Identity{ID: identity, Pool: pool}))
 	must(t, s.PutIdentity(t.Context(), tributary.Identity{ID: identity + "1", Pool: pool}))
+	must(t, s.PutDevice(t.Context(), tributary.Device{Identity: identity, ID: "gone"}))
 	must(t, sync(t.Context(), s, "first"))
 	_, err := s.PutStream(t.Context(), tributary.Stream{Name: "gone", Shards: tributary.EvenShards(1)})
 	must(t, err)
@@ -132,6 +133,10 @@ func writes() []write {
 		}},
 		{"DeleteIdentity", func(ctx context.Context, s tributary.Store) error { return s.DeleteIdentity(ctx, identity+"1") }},
 		{"Commit", func(ctx context.Context, s tributary.Store) error { return sync(ctx, s, "second") }},
+		{"PutDevice", func(ctx context.Context, s tributary.Store) error {
+			return s.PutDevice(ctx, tributary.Device{Identity: identity, ID: "new"})
+		}},
+		{"DeleteDevice", func(ctx context.Context, s tributary.Store) error { return s.DeleteDevice(ctx, identity, "gone") }},
 		{"PutStream", func(ctx context.Context, s tributary.Store) error {
 			_, err := s.PutStream(ctx, tributary.Stream{Name: "new", Shards: tributary.EvenShards(1)})
 			return err

@@ -29,6 +29,7 @@ type Model struct {
 	pools      map[tributary.PoolID]tributary.Pool
 	identities map[tributary.IdentityID]tributary.Identity
 	datasets   map[tributary.DatasetKey]modelDataset
+	devices    map[deviceKey]tributary.Device
 	streams    map[tributary.StreamName]tributary.Stream
 	usage      map[tributary.PoolID]tributary.Usage
 	leases     map[leaseKey]tributary.Lease
@@ -48,6 +49,11 @@ type modelDataset struct {
 type leaseKey struct {
 	group string
 	shard tributary.Shard
+}
+
+type deviceKey struct {
+	identity tributary.IdentityID
+	id       tributary.DeviceID
 }
 
 var _ tributary.Store = (*Model)(nil)
@@ -75,6 +81,7 @@ func (m *Model) make() {
 	m.pools = map[tributary.PoolID]tributary.Pool{}
 	m.identities = map[tributary.IdentityID]tributary.Identity{}
 	m.datasets = map[tributary.DatasetKey]modelDataset{}
+	m.devices = map[deviceKey]tributary.Device{}
 	m.streams = map[tributary.StreamName]tributary.Stream{}
 	m.usage = map[tributary.PoolID]tributary.Usage{}
 	m.leases = map[leaseKey]tributary.Lease{}
@@ -280,6 +287,7 @@ func (m *Model) DeleteIdentity(_ context.Context, id tributary.IdentityID) error
 		}
 		delete(m.identities, id)
 		maps.DeleteFunc(m.datasets, func(k tributary.DatasetKey, _ modelDataset) bool { return k.Identity == id })
+		maps.DeleteFunc(m.devices, func(k deviceKey, _ tributary.Device) bool { return k.identity == id })
 		return nil
 	})
 }

@@ -239,11 +239,31 @@ func (m *Model) Trim(_ context.Context, s tributary.Shard, through tributary.Pos
 	})
 }
 
+// LogBytes implements [tributary.Log].
+func (m *Model) LogBytes(_ context.Context, s tributary.Shard) (int64, error) {
+	return do(m, func() (int64, error) {
+		l, _, err := m.at(s, "")
+		if err != nil {
+			return 0, err
+		}
+		var n int64
+		for i := range l.entries {
+			n += int64(entryBytes(&l.entries[i]))
+		}
+		return n, nil
+	})
+}
+
 // Append implements [tributary.Log].
-func (m *Model) Append(_ context.Context, stream tributary.StreamID, entries []tributary.Entry) ([]tributary.Position, error) {
+func (m *Model) Append(_ context.Context, stream tributary.StreamID, entries []tributary.Entry, marks ...tributary.Lease) ([]tributary.Position, error) {
 	return do(m, func() ([]tributary.Position, error) {
-		if m.stream(stream) == nil {
+		if len(entries) > 0 && m.stream(stream) == nil {
 			return nil, failed(tributary.NotFound, "stream")
+		}
+		for _, l := range marks {
+			if m.leases[leaseKey{l.Group, l.Shard}].Revision != l.Revision {
+				return nil, failed(tributary.Stale, "mark")
+			}
 		}
 		shards := make([]tributary.Shard, len(entries))
 		for i := range entries {
@@ -258,6 +278,10 @@ func (m *Model) Append(_ context.Context, stream tributary.StreamID, entries []t
 		positions := make([]tributary.Position, len(entries))
 		for i := range entries {
 			positions[i] = m.add(shards[i], entries[i])
+		}
+		for _, l := range marks {
+			l.Revision++
+			m.leases[leaseKey{l.Group, l.Shard}] = l
 		}
 		return positions, nil
 	})

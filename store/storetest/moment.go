@@ -24,7 +24,7 @@ func (a *Acked) At(f func()) *Acked {
 	f()
 	out := &Acked{
 		clock: a.clock, changes: make(map[changeName]*asked, len(a.changes)), gone: maps.Clone(a.gone),
-		appended: maps.Clone(a.appended), offered: maps.Clone(a.offered), trimmed: maps.Clone(a.trimmed),
+		appended: maps.Clone(a.appended), offered: maps.Clone(a.offered), marks: maps.Clone(a.marks), trimmed: maps.Clone(a.trimmed),
 	}
 	for name, entry := range a.changes {
 		copied := *entry

@@ -113,6 +113,10 @@ func (a *actor) moves() []move {
 		{5, "put stream", a.putStream},
 		{1, "delete stream", a.deleteStream},
 		{5, "append", a.append},
+		{3, "append with a mark", a.appendMarked},
+		{3, "put device", a.putDevice},
+		{1, "delete device", a.deleteDevice},
+		{2, "snapshots", a.snapshots},
 		{5, "read", a.read},
 		{3, "trim", a.trim},
 		{1, "trim default", a.trimDefault},
@@ -225,7 +229,7 @@ func (a *actor) positionLabel(p tributary.Position) string {
 func (a *actor) end() []string {
 	lines, err := Dump(a.ctx, a.s)
 	lines = append(lines, "dump "+outcome(err, ""))
-	for _, group := range leaseGroupNames() {
+	for _, group := range append(leaseGroupNames(), markGroup) {
 		leases, err := a.s.Leases(a.ctx, group)
 		slices.SortFunc(leases, func(x, y tributary.Lease) int { return cmp.Compare(a.leaseLabel(&x), a.leaseLabel(&y)) })
 		lines = append(lines, "leases "+outcome(err, texts(leases, a.leaseLabel)))

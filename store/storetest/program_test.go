@@ -19,12 +19,12 @@ func TestProgramSameOnUnlikeStores(t *testing.T) {
 
 // TestProgramSees: a store that loses one write in three gives another history.
 func TestProgramSees(t *testing.T) {
-	for _, op := range []string{"PutPool", "PutIdentity", "Commit", "PutStream", "Append", "Trim", "SwapLease", "PutAccessKey", "DeleteAccessKey"} {
+	for _, op := range []string{"PutPool", "PutIdentity", "Commit", "PutStream", "PutDevice", "DeleteDevice", "Append", "Trim", "SwapLease", "PutAccessKey", "DeleteAccessKey"} {
 		// The figures of pools will never be what the program thinks: waiting
 		// for them ends at once, and nothing else of a Model heeds the context.
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		p := storetest.Program{Seed: 7, Steps: 200}
+		p := storetest.Program{Seed: 7, Steps: 400}
 		want := p.Run(ctx, openModel(t))
 		writes := 0
 		lossy := &storetest.Faulty{Store: openModel(t), Hook: func(o string) (bool, error) {

@@ -242,6 +242,36 @@ func (a *actor) list() string {
 	return fmt.Sprintf("stream %s %s, above it %s", name, outcome(oneErr, streamText(&one)), outcome(err, texts(list, streamText)))
 }
 
+func (a *actor) snapshots() string {
+	key := a.key()
+	if a.odds(2) {
+		page, err := a.s.Snapshots(a.ctx, key.Pool, key, 0)
+		return fmt.Sprintf("first of %s above %s %s", key.Pool, key, outcome(err, texts(page, snapshotText)))
+	}
+	list, err := readSnapshots(a.ctx, a.s, key.Pool, a.rnd.IntN(10_000))
+	return fmt.Sprintf("all of %s %s", key.Pool, outcome(err, texts(list, snapshotText)))
+}
+
+func (a *actor) putDevice() string {
+	d := device(a.key().Identity, tributary.DeviceID(fmt.Sprint("d\x00", a.rnd.IntN(3))))
+	if have, err := a.s.Device(a.ctx, d.Identity, d.ID); err == nil {
+		d = have
+		d.Revision, _ = a.late(d.Revision)
+	}
+	d.Token = fmt.Sprint("token ", a.rnd.IntN(1000))
+	if d.Datasets = nil; a.odds(2) {
+		d.Datasets = datasetNames()[:1+a.rnd.IntN(4)]
+	}
+	err := a.s.PutDevice(a.ctx, d)
+	now, listErr := a.s.Devices(a.ctx, d.Identity)
+	return fmt.Sprintf("%s %s; %s", deviceText(&d), outcome(err, ""), outcome(listErr, texts(now, deviceText)))
+}
+
+func (a *actor) deleteDevice() string {
+	identity, id := a.key().Identity, tributary.DeviceID(fmt.Sprint("d\x00", a.rnd.IntN(3)))
+	return fmt.Sprintf("%q of %s %s", id, identity, outcome(a.s.DeleteDevice(a.ctx, identity, id), ""))
+}
+
 func (a *actor) records() string {
 	key := a.key()
 	r := tributary.Range{Through: all, Limit: a.rnd.IntN(5), LiveOnly: a.odds(3)}
@@ -298,7 +328,9 @@ func (a *actor) deleteStream() string {
 	return fmt.Sprintf("%s %s", name, outcome(a.s.DeleteStream(a.ctx, name), ""))
 }
 
-func (a *actor) append() string {
+// anyStream is where something may be appended, now and then one that is not
+// there.
+func (a *actor) anyStream() tributary.StreamID {
 	stream := tributary.DefaultStream
 	if streams := a.liveStreams(); len(streams) > 0 && !a.odds(4) {
 		stream = pick(a, streams).ID
@@ -306,6 +338,11 @@ func (a *actor) append() string {
 	if a.odds(10) {
 		stream = 1 << 52
 	}
+	return stream
+}
+
+func (a *actor) append() string {
+	stream := a.anyStream()
 	var entries []tributary.Entry
 	for range 1 + a.rnd.IntN(4) {
 		if e, ok := a.snapshot(stream); ok && a.odds(2) {

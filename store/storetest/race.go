@@ -96,6 +96,8 @@ func raceOps() []raceOp {
 		{"RemoveDataset", (*arena).removeDataset},
 		{"Snapshot", (*arena).snapshot},
 		{"PutRecord", (*arena).putRecord},
+		{"Mark", (*arena).mark},
+		{"PutDevice", (*arena).putDevice},
 		{"Route", (*arena).route},
 		{"Reshard", (*arena).reshard},
 		{"Disable", (*arena).disable},
@@ -147,6 +149,24 @@ func (a *arena) append(e tributary.Entry) func(context.Context) error {
 		_, err := a.k.s.Append(ctx, a.home.ID, []tributary.Entry{e})
 		return err
 	}
+}
+
+// mark adds a record and writes a lease that is not there yet.
+func (a *arena) mark() func(context.Context) error {
+	l := a.lease()
+	return func(ctx context.Context) error {
+		_, err := a.k.s.Append(ctx, a.home.ID, []tributary.Entry{foreign(string(a.key.Identity), "marked")}, l)
+		return err
+	}
+}
+
+func (a *arena) lease() tributary.Lease {
+	return tributary.Lease{Group: "mark", Shard: tributary.Shard{Stream: a.home.ID, Number: 7}}
+}
+
+func (a *arena) putDevice() func(context.Context) error {
+	d := device(a.key.Identity, "d")
+	return func(ctx context.Context) error { return a.k.s.PutDevice(ctx, d) }
 }
 
 func (a *arena) route() func(context.Context) error {
@@ -226,6 +246,13 @@ func (a *arena) outcome(xErr, yErr error) string {
 	for _, id := range []tributary.IdentityID{a.key.Identity, a.spare} {
 		i, err := a.k.s.Identity(ctx, id)
 		add(err, identityText(&i))
+		devices, err := a.k.s.Devices(ctx, id)
+		add(err, texts(devices, deviceText))
+	}
+	for _, l := range a.k.leases("mark") {
+		if l.Shard == a.lease().Shard {
+			add(nil, fmt.Sprint("marked ", l.Revision))
+		}
 	}
 	for _, name := range []tributary.DatasetName{"d", "other"} {
 		key := a.key

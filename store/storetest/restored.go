@@ -157,6 +157,15 @@ func (n *reborn) read(after tributary.Position, want ...uint64) {
 	}
 }
 
+// weighs wants the log to weigh as much as some small entries do.
+func (n *reborn) weighs(entries int64) {
+	n.Helper()
+	const least, most = 10, 300
+	if bytes := got(n.s.LogBytes(n.Context(), n.shard))(n.kit); bytes < entries*least || bytes > entries*most {
+		n.Fatalf("a log of %d entries weighs %d bytes", entries, bytes)
+	}
+}
+
 // standsStill: until something is written the log ends at the base, and who
 // waits in the gap waits.
 func (n *reborn) standsStill() {
@@ -168,6 +177,7 @@ func (n *reborn) standsStill() {
 		n.Fatalf("the third entry is searched above %d", at)
 	}
 	n.read("", 1, 2, 3)
+	n.weighs(3)
 	for _, known := range []uint64{3, 4, n.last.Base - 1, n.last.Base} {
 		p := tributary.PositionOf(n.shard, known)
 		n.read(p)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 
 	"tributary"
@@ -44,9 +45,10 @@ func Run(t *testing.T, open Opener, o Options) {
 	for _, th := range []theme{
 		{"Pools", poolCases()},
 		{"Identities", identityCases()},
-		{"Datasets", append(viewCases(), recordCases()...)},
+		{"Datasets", slices.Concat(viewCases(), recordCases(), snapshotCases())},
+		{"Devices", deviceCases()},
 		{"Commit", append(commitCases(), staleCases()...)},
-		{"Log", append(logCases(), appendCases()...)},
+		{"Log", slices.Concat(logCases(), logBytesCases(), appendCases(), markCases())},
 		{"Streams", streamCases()},
 		{"Leases", leaseCases()},
 		{"Usage", usageCases()},

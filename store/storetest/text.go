@@ -127,6 +127,10 @@ func viewText(v *tributary.View) string {
 	return fmt.Sprintf("%s\n%s\n%s\n%s", poolText(&v.Pool), identityText(&v.Identity), headText(&v.Dataset), recordsText(v.Records))
 }
 
+func deviceText(d *tributary.Device) string {
+	return fmt.Sprintf("%s of %s r%d %s token %q endpoint %q datasets %q created %d", short(string(d.ID)), d.Identity, d.Revision, d.Platform, d.Token, d.Endpoint, d.Datasets, d.Created-epoch)
+}
+
 func accessKeyText(a *tributary.AccessKey) string {
 	return fmt.Sprintf("%q r%d sealed %q created %d disabled %t name %q policy %q until %d", a.ID, a.Revision, a.Sealed, a.Created-epoch, a.Disabled, a.Name, a.Policy, a.Until)
 }

@@ -244,6 +244,8 @@ func absentKey(kind tributary.ItemKind) string {
 		return tributary.LeaseItemKey("nobody", nowhere)
 	case tributary.ItemSealingKey:
 		return tributary.SealingItemKey(1 << 20)
+	case tributary.ItemDevice:
+		return tributary.DeviceItemKey("a:1", "nothing")
 	case tributary.ItemDataset:
 		return tributary.DatasetItemKey("a:1", "nothing")
 	case tributary.ItemEntry:
@@ -440,13 +442,15 @@ func moveMoved(k *moveKit) {
 	s := k.stream("s", 1)
 	k.sync(key, put("a", "1"))
 	k.ok(k.source.PutAccessKey(ctx, tributary.AccessKey{ID: developerKey}))
+	k.ok(k.source.PutDevice(ctx, device(ann, "there")))
 	late, snapshot := k.draft(key, put("b", "1")), k.view(key)
 	k.step(k.source, isOrdinary, isMoved)
 	_, put := k.source.PutStream(ctx, newStream("t", 1))
 	_, appended := k.source.Append(ctx, s.ID, []tributary.Entry{{Kind: tributary.EntryForeign, Foreign: &tributary.ForeignRecord{PartitionKey: "p"}}})
 	_, leased := k.source.SwapLease(ctx, tributary.Lease{Group: "g", Shard: tributary.Shard{Stream: s.ID}})
+	_, marked := k.source.Append(ctx, s.ID, nil, tributary.Lease{Group: "g"})
 	for n, err := range []error{
-		k.source.PutPool(ctx, tributary.Pool{ID: poolB}), k.source.PutIdentity(ctx, tributary.Identity{ID: bob, Pool: poolA}), put, appended, leased,
+		marked, k.source.PutDevice(ctx, device(ann, "new")), k.source.DeleteDevice(ctx, ann, "there"), k.source.PutPool(ctx, tributary.Pool{ID: poolB}), k.source.PutIdentity(ctx, tributary.Identity{ID: bob, Pool: poolA}), put, appended, leased,
 		k.source.PutAccessKey(ctx, tributary.AccessKey{ID: "a"}), k.source.DeleteAccessKey(ctx, developerKey), k.source.PutSealingKey(ctx, tributary.SealingKey{ID: 1}), k.source.CountSessions(ctx, map[tributary.PoolID]int64{poolA: 1}),
 		k.source.DeleteStream(ctx, s.Name), k.source.Ready(ctx),
 	} {

@@ -69,7 +69,7 @@ func CheckConsistent(t testing.TB, s tributary.Store, c Checks) {
 // Of a log that was trimmed it takes what is left for a window: what lies
 // before it is not missed, and the records that it explains must be right.
 func Verify(ctx context.Context, s tributary.Store, c Checks) error {
-	a := &audit{ctx: ctx, s: s, checks: c, histories: map[tributary.DatasetKey]*history{}, poolBytes: map[tributary.PoolID]int64{}}
+	a := &audit{ctx: ctx, s: s, checks: c, histories: map[tributary.DatasetKey]*history{}, poolBytes: map[tributary.PoolID]int64{}, snapshots: map[tributary.DatasetKey]string{}}
 	if err := errors.Join(a.walkLogs(), a.walkPools(), a.walkForgotten()); err != nil {
 		return err
 	}
@@ -82,7 +82,8 @@ type audit struct {
 	checks    Checks
 	trimmed   map[tributary.Shard]bool // those some of whose entries are gone
 	histories map[tributary.DatasetKey]*history
-	poolBytes map[tributary.PoolID]int64 // by the log
+	poolBytes map[tributary.PoolID]int64      // by the log
+	snapshots map[tributary.DatasetKey]string // not found yet
 	findings  []error
 }
 
@@ -221,12 +222,19 @@ func (a *audit) walkPools() error {
 }
 
 func (a *audit) walkPool(p *tributary.Pool) error {
+	shown, err := readSnapshots(a.ctx, a.s, p.ID, 10_000)
+	if err != nil {
+		return err
+	}
+	for i := range shown {
+		a.snapshots[shown[i].Dataset.Key] = snapshotText(&shown[i])
+	}
 	var bytes int64
 	logins := map[tributary.Login]tributary.IdentityID{}
 	identities := func(ctx context.Context, after tributary.IdentityID, limit int) ([]tributary.Identity, error) {
 		return a.s.Identities(ctx, p.ID, after, limit)
 	}
-	err := walk(a.ctx, identities, func(i *tributary.Identity) (tributary.IdentityID, error) {
+	err = walk(a.ctx, identities, func(i *tributary.Identity) (tributary.IdentityID, error) {
 		bytes += i.Usage.Bytes
 		return i.ID, a.walkIdentity(i, logins)
 	})
@@ -283,10 +291,20 @@ func (a *audit) walkDataset(d *tributary.Dataset) error {
 		a.report("dataset %s lists the records\n%s\nand views\n%s", d.Key, recordsText(byKey), recordsText(v.Records))
 	}
 	a.checkFigures(d, records)
+	a.checkSnapshot(d, byKey)
 	h := a.history(d.Key)
 	h.found = true
 	h.check(a, d, records)
 	return nil
+}
+
+// checkSnapshot wants a dataset's snapshot to be what is listed.
+func (a *audit) checkSnapshot(d *tributary.Dataset, byKey []tributary.Record) {
+	live := slices.DeleteFunc(byKey, func(r tributary.Record) bool { return r.Removed })
+	if want := snapshotText(&tributary.Snapshot{Dataset: *d, Records: live}); a.snapshots[d.Key] != want {
+		a.report("the snapshot is %q, listed is\n%s", a.snapshots[d.Key], want)
+	}
+	delete(a.snapshots, d.Key)
 }
 
 func recordKeys(records []tributary.Record) []string {
@@ -320,6 +338,9 @@ func (a *audit) checkFigures(d *tributary.Dataset, records []tributary.Record) {
 
 // walkForgotten checks the datasets that the logs know and no listing showed.
 func (a *audit) walkForgotten() error {
+	for key := range a.snapshots {
+		a.report("there is a snapshot of dataset %s, which is not listed", key)
+	}
 	for _, key := range slices.SortedFunc(maps.Keys(a.histories), compareKeys) {
 		h := a.histories[key]
 		if h.found {

@@ -17,6 +17,7 @@ type liar struct {
 	record   func([]tributary.Record) []tributary.Record
 	identity func(*tributary.Identity)
 	entries  func([]tributary.Entry) []tributary.Entry
+	snapshot func([]tributary.Snapshot) []tributary.Snapshot
 	login    tributary.IdentityID
 	bytes    int64
 }
@@ -46,6 +47,22 @@ func (l *liar) Records(ctx context.Context, key tributary.DatasetKey, r tributar
 	list, err := l.Store.Records(ctx, key, r)
 	if l.record != nil {
 		list = l.record(list)
+	}
+	return list, err
+}
+
+func (l *liar) Snapshots(ctx context.Context, p tributary.PoolID, after tributary.DatasetKey, n int) ([]tributary.Snapshot, error) {
+	list, err := l.Store.Snapshots(ctx, p, after, n)
+	for i := range list {
+		if l.dataset != nil {
+			l.dataset(&list[i].Dataset)
+		}
+		if l.record != nil {
+			list[i].Records = l.record(list[i].Records)
+		}
+	}
+	if l.snapshot != nil && len(list) > 0 {
+		list = l.snapshot(list)
 	}
 	return list, err
 }
@@ -127,6 +144,16 @@ func TestVerify(t *testing.T) {
 			list[0].Change.PoolBytes++
 			return list
 		}}, "by the log pool"},
+		{"SnapshotLost", liar{snapshot: func([]tributary.Snapshot) []tributary.Snapshot { return nil }}, `the snapshot is ""`},
+		{"SnapshotOfNothing", liar{snapshot: func(list []tributary.Snapshot) []tributary.Snapshot {
+			other := list[0]
+			other.Dataset.Key.Dataset = "gone"
+			return append(list, other)
+		}}, "which is not listed"},
+		{"SnapshotRecords", liar{snapshot: func(list []tributary.Snapshot) []tributary.Snapshot {
+			list[0].Records = nil
+			return list
+		}}, "listed is"},
 		{"Login", liar{login: "nobody"}, "finds"},
 		{"PoolUsage", liar{bytes: 1}, "stay at"},
 	}

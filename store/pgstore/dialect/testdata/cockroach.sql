@@ -120,3 +120,11 @@ CREATE TABLE unfinished (
 	identity_id text PRIMARY KEY
 );
 
+CREATE TABLE devices (
+	identity_id text NOT NULL,
+	device_id bytea NOT NULL,
+	revision bigint NOT NULL,
+	body text NOT NULL,
+	PRIMARY KEY (identity_id, device_id)
+);
+

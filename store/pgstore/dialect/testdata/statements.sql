@@ -24,6 +24,14 @@ CREATE TABLE datasets (
 	PRIMARY KEY (identity_id, name)
 ) WITH (fillfactor = 70);
 
+CREATE TABLE devices (
+	identity_id text COLLATE "C" NOT NULL,
+	device_id bytea NOT NULL,
+	revision bigint NOT NULL,
+	body text NOT NULL,
+	PRIMARY KEY (identity_id, device_id)
+);
+
 CREATE TABLE identities (
 	identity_id text COLLATE "C" PRIMARY KEY,
 	pool_id text COLLATE "C" NOT NULL,
@@ -132,6 +140,10 @@ DELETE FROM datasets WHERE identity_id = $1;
 
 DELETE FROM datasets WHERE identity_id = $1 AND name = $2;
 
+DELETE FROM devices WHERE identity_id = $1;
+
+DELETE FROM devices WHERE identity_id = $1 AND device_id = $2;
+
 DELETE FROM identities WHERE identity_id = $1;
 
 DELETE FROM leases WHERE sink = $1 AND stream_id = $2 AND shard = $3;
@@ -192,6 +204,11 @@ INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body)
 		ON CONFLICT (identity_id, name) DO UPDATE SET sync_count = excluded.sync_count, change_id = excluded.change_id, live = excluded.live, body = excluded.body;
 
 INSERT INTO datasets (identity_id, name, sync_count, change_id, live, body) VALUES ($1, $2, $3, 0, false, $4) ON CONFLICT DO NOTHING;
+
+INSERT INTO devices (identity_id, device_id, revision, body) SELECT * FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::text[])
+		ON CONFLICT (identity_id, device_id) DO UPDATE SET revision = excluded.revision, body = excluded.body;
+
+INSERT INTO devices (revision, body, identity_id, device_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
 
 INSERT INTO identities (identity_id, disabled, created, modified, logins, pool_id, revision, datasets, bytes, data_modified)
 			VALUES ($1, $2, $3, $4, $5, $6, 1, 0, 0, 0) ON CONFLICT DO NOTHING;
@@ -274,6 +291,8 @@ SELECT ''::bytea, key_id, 0::bigint, body FROM sealing_keys;
 
 SELECT ''::bytea, stream_id, 0::bigint, body FROM streams;
 
+SELECT 1 FROM identities WHERE identity_id = $1 FOR KEY SHARE;
+
 SELECT 1 FROM identities WHERE identity_id = $1 FOR SHARE;
 
 SELECT 1 FROM identities WHERE identity_id = ANY($1) ORDER BY identity_id FOR UPDATE;
@@ -298,7 +317,7 @@ SELECT 1 FROM streams WHERE stream_id = $1 FOR UPDATE;
 SELECT CASE name WHEN 'last_stream' THEN 'last stream' WHEN 'restores' THEN 'restores' ELSE 'id' END::bytea, 0::bigint, 0::bigint, value
 		FROM meta WHERE name IN ('id', 'kept_id', 'last_stream', 'restores');
 
-SELECT EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1) OR EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM unfinished) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys);
+SELECT EXISTS (SELECT 1 FROM streams WHERE stream_id <> $1) OR EXISTS (SELECT 1 FROM pools) OR EXISTS (SELECT 1 FROM identities) OR EXISTS (SELECT 1 FROM unfinished) OR EXISTS (SELECT 1 FROM logins) OR EXISTS (SELECT 1 FROM devices) OR EXISTS (SELECT 1 FROM datasets) OR EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM log) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM sessions) OR EXISTS (SELECT 1 FROM leases) OR EXISTS (SELECT 1 FROM access_keys) OR EXISTS (SELECT 1 FROM sealing_keys);
 
 SELECT body FROM access_keys;
 
@@ -340,11 +359,27 @@ SELECT body FROM streams WHERE stream_id = $1 FOR SHARE;
 
 SELECT change_id FROM datasets WHERE identity_id = $1 AND name = $2;
 
+SELECT coalesce(max(identity_id), '') FROM (
+			SELECT identity_id FROM identities WHERE pool_id = $1 AND identity_id >= $2 ORDER BY identity_id LIMIT $3) AS i;
+
 SELECT coalesce(max(version), 0) FROM schema_versions;
 
 SELECT convert_to(pool_id, 'UTF8'), 0::bigint, 0::bigint, body FROM pools;
 
 SELECT count(*) FROM meta WHERE name = 'id';
+
+SELECT count(*), coalesce(sum(l.size), 0)::bigint FROM unnest($3::bigint[]) AS x (position),
+		LATERAL (SELECT octet_length(body) AS size FROM log l WHERE l.stream_id = $1 AND l.shard = $2 AND l.position = x.position LIMIT 1) AS l;
+
+SELECT d.identity_id, d.device_id, d.body FROM devices d JOIN identities i ON i.identity_id = d.identity_id WHERE (d.identity_id, d.device_id) > ($1, $2) ORDER BY d.identity_id, d.device_id LIMIT $3;
+
+SELECT d.identity_id, d.device_id, d.body FROM devices d JOIN identities i ON i.identity_id = d.identity_id WHERE d.identity_id = $1 AND d.device_id = $2;
+
+SELECT d.identity_id, d.device_id, d.body FROM devices d JOIN identities i ON i.identity_id = d.identity_id WHERE d.identity_id = $1 ORDER BY d.device_id;
+
+SELECT d.identity_id, d.device_id, d.body FROM unnest($1::text[], $2::bytea[]) AS x (identity_id, device_id),
+		LATERAL (SELECT * FROM devices d WHERE d.identity_id = x.identity_id AND d.device_id = x.device_id LIMIT 1) AS d,
+		LATERAL (SELECT 1 FROM identities i WHERE i.identity_id = x.identity_id LIMIT 1) AS i;
 
 SELECT d.identity_id, d.name, d.body FROM datasets d WHERE (d.identity_id, d.name) > ($1, $2) ORDER BY d.identity_id, d.name LIMIT $3;
 
@@ -355,6 +390,13 @@ SELECT d.name, i.pool_id, d.body FROM datasets d JOIN identities i ON i.identity
 			WHERE d.identity_id = $1 AND d.name > $2 AND d.live ORDER BY d.name LIMIT $3;
 
 SELECT identity_id FROM logins WHERE pool_id = $1 AND provider = $2 AND username = $3;
+
+SELECT identity_id, name, body FROM (
+	SELECT d.identity_id, d.name, d.body, d.size, sum(d.size) OVER (ORDER BY d.identity_id, d.name) AS through
+	FROM (SELECT identity_id FROM identities WHERE pool_id = $1 AND identity_id >= $2 ORDER BY identity_id LIMIT $4) AS i,
+	LATERAL (SELECT d.identity_id, d.name, d.body, octet_length(d.body) AS size FROM datasets d
+		WHERE d.identity_id = i.identity_id AND d.live AND (d.identity_id > $2 OR d.name > $3) ORDER BY d.name OFFSET 0) AS d
+) AS t WHERE through <= $5 OR through = size ORDER BY identity_id, name;
 
 SELECT identity_id, pool_id, logins FROM identities WHERE identity_id = ANY($1);
 
@@ -419,6 +461,8 @@ SELECT stream_id, shard, trimmed, last FROM shards WHERE stream_id = $1 AND shar
 
 SELECT sync_count, change_id FROM datasets WHERE identity_id = $1 AND name = $2;
 
+SELECT trimmed, last, (SELECT value FROM meta WHERE name = 'restores') FROM shards WHERE stream_id = $1 AND shard = $2;
+
 SELECT trimmed, last, arrived FROM shards WHERE stream_id = $1 AND shard = $2;
 
 SELECT value FROM meta WHERE name = 'id';
@@ -467,6 +511,8 @@ TRUNCATE access_keys;
 
 TRUNCATE datasets;
 
+TRUNCATE devices;
+
 TRUNCATE identities;
 
 TRUNCATE leases;
@@ -492,6 +538,8 @@ TRUNCATE unfinished;
 TRUNCATE usage;
 
 UPDATE access_keys SET revision = $1, body = $2 WHERE revision = $1 - 1 AND key_id = $3;
+
+UPDATE devices SET revision = $1, body = $2 WHERE revision = $1 - 1 AND identity_id = $3 AND device_id = $4;
 
 UPDATE identities SET revision = revision + 1, disabled = $2, created = $3, modified = $4, logins = $5 WHERE identity_id = $1;
 
