@@ -1,6 +1,7 @@
 package tributary
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -302,32 +303,52 @@ const (
 //
 // Errors: Denied, Invalid, Limit, Exists.
 func (s *Service) CreateStream(ctx context.Context, p Principal, name StreamName, shards int, retention time.Duration) (Stream, error) {
+	return s.NewStream(ctx, p, shards, Stream{Name: name, Retention: retention})
+}
+
+// NewStream makes an embedded stream of a name, with a retention, tags and a
+// size of records if they are given.
+//
+// Errors: Denied, Invalid, Limit, Exists.
+func (s *Service) NewStream(ctx context.Context, p Principal, shards int, as Stream) (Stream, error) {
 	const op = "create stream"
-	if err := s.Allow(p, op, s.streamARN(name)); err != nil {
+	if err := s.Allow(p, op, s.streamARN(as.Name)); err != nil {
 		return Stream{}, err
 	}
-	if err := CheckStreamName(name); err != nil {
+	if err := s.checkNewStream(op, shards, &as); err != nil {
 		return Stream{}, err
 	}
-	if name == AuditStream {
-		return Stream{}, errAuditStream(op)
+	st, err := s.Store.PutStream(ctx, Stream{Name: as.Name, Kind: Embedded, Shards: EvenShards(shards), Retention: cmp.Or(as.Retention, DefaultRetention),
+		Tags: as.Tags, MaxRecord: as.MaxRecord, Created: MillisOf(s.now())})
+	if KindOf(err) == Stale {
+		err = Errorf(Exists, op, "Stream %s under account %s already exists.", as.Name, s.Account)
+	}
+	if err == nil {
+		p.Call.Detail("Shards", strconv.Itoa(shards))
+		p.Call.Detail("Retention", st.Retention.String())
+	}
+	return st, err
+}
+
+func (s *Service) checkNewStream(op string, shards int, as *Stream) error {
+	if err := CheckStreamName(as.Name); err != nil {
+		return err
+	}
+	if as.Name == AuditStream {
+		return errAuditStream(op)
 	}
 	if shards < 1 || shards > maxShards {
-		return Stream{}, Errorf(Invalid, op, "ShardCount is %d, it must be between 1 and %d", shards, maxShards)
+		return Errorf(Invalid, op, "ShardCount is %d, it must be between 1 and %d", shards, maxShards)
 	}
-	if retention == 0 {
-		retention = DefaultRetention
+	if as.Retention != 0 && (as.Retention < time.Hour || as.Retention > maxRetention) {
+		return Errorf(Invalid, op, "Retention is %s, it must be between an hour and 365 days", as.Retention)
 	}
-	if retention < time.Hour || retention > maxRetention {
-		return Stream{}, Errorf(Invalid, op, "Retention is %s, it must be between an hour and 365 days", retention)
+	if as.MaxRecord != 0 {
+		if err := checkMaxRecord(op, as.MaxRecord); err != nil {
+			return err
+		}
 	}
-	st, err := s.Store.PutStream(ctx, Stream{Name: name, Kind: Embedded, Shards: EvenShards(shards), Retention: retention, Created: MillisOf(s.now())})
-	if KindOf(err) == Stale {
-		err = Errorf(Exists, op, "Stream %s under account %s already exists.", name, s.Account)
-	}
-	p.Call.Detail("Shards", strconv.Itoa(shards))
-	p.Call.Detail("Retention", retention.String())
-	return st, err
+	return checkTags(op, as.Tags)
 }
 
 // AuditStream is the stream of the audit log, which the server makes and

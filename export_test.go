@@ -28,3 +28,11 @@ func ChangesOf(before, after *Pool) []string {
 	c.noteChanges(before, after)
 	return c.Details
 }
+
+// Split, Merge and Scale reshard a stream that is not stored.
+
+func (s *Stream) Split(number uint32, at HashKey) { s.split(s.shard(number), at) }
+
+func (s *Stream) Merge(low, high uint32) { s.merge(s.shard(low), s.shard(high)) }
+
+func (s *Stream) Scale(n int) { s.scale(n) }

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// noteChanges notes which settings of a pool a call changed, and to what.
-func (c *Call) noteChanges(before, after *Pool) {
+// noteChanges notes which settings of a pool or a stream a call changed, and to
+// what.
+func (c *Call) noteChanges(before, after interface{ settings() map[string]string }) {
 	if c == nil {
 		return
 	}
@@ -60,6 +61,25 @@ func (p *Pool) settings() map[string]string {
 		s["Limits."+name] = strconv.FormatInt(n, 10)
 	}
 	return s
+}
+
+// settings are texts of what people set of a stream.
+func (s *Stream) settings() map[string]string {
+	out := settings{}
+	open := make([]string, 0, len(s.Shards))
+	for i := range s.Shards {
+		if !s.Shards[i].Closed {
+			open = append(open, strconv.FormatUint(uint64(s.Shards[i].Number), 10))
+		}
+	}
+	out.list("Shards", open)
+	out["Retention"], out["MaxRecord"] = s.Retention.String(), strconv.FormatInt(int64(s.MaxRecord), 10)
+	out.texts("Tags", s.Tags)
+	for i := range s.Consumers {
+		c := &s.Consumers[i]
+		out["Consumers["+c.Name+"]"] = "tags " + equations(c.Tags)
+	}
+	return out
 }
 
 // settings are texts by name.

@@ -126,3 +126,15 @@ func TestSecretsOfProviders(t *testing.T) {
 	got := strings.Join(tributary.ChangesOf(&tributary.Pool{}, &pool), "; ")
 	want(t, "the details", got, `LoginProviders[accounts.google.com]: "a;b"; LoginProviders[api.twitter.com]: "key" and a secret; LoginProviders[www.digits.com]: "key"`)
 }
+
+// TestStreamChanges: what a call does to a stream is noted.
+func TestStreamChanges(t *testing.T) {
+	k := newKit(t)
+	k.stream("s")
+	p := developer
+	p.Call = &tributary.Call{Action: "kinesis:UpdateShardCount"}
+	_, err := k.UpdateShardCount(k.ctx, p, "s", 1)
+	k.ok(err)
+	k.ok(k.IncreaseRetention(k.ctx, p, "s", 48))
+	want(t, "the details", strings.Join(p.Call.Details, "; "), "Shards: 2; Retention: 48h0m0s")
+}

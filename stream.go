@@ -63,7 +63,8 @@ func (t Target) StreamName() StreamName {
 // its own.
 type Consumer struct {
 	Name    string
-	Created Millis // part of its ARN
+	Created Millis // its second is part of its ARN
+	Tags    map[string]string
 }
 
 // DefaultRetention is how long an embedded stream keeps its entries.
@@ -81,7 +82,10 @@ type Stream struct {
 
 	// Of an embedded stream.
 	Tags      map[string]string
-	Consumers []Consumer
+	Consumers []Consumer // in the order of their names' bytes
+	// MaxRecord is the most bytes of a foreign record, its partition key included;
+	// 0: MinMaxRecord.
+	MaxRecord int
 
 	// Of a stream of kind Kinesis.
 	Target Target
@@ -96,6 +100,9 @@ type Shard struct {
 }
 
 func (s Shard) String() string { return fmt.Sprintf("%d/%d", s.Stream, s.Number) }
+
+// ShardID is what readers call the shard of a number.
+func ShardID(number uint32) string { return fmt.Sprintf("shardId-%012d", number) }
 
 // ShardRange is a shard's entry in its stream's shard map.
 type ShardRange struct {
@@ -112,6 +119,9 @@ func (s *Stream) Clone() Stream {
 	out.Shards, out.Consumers, out.Tags = slices.Clone(s.Shards), slices.Clone(s.Consumers), maps.Clone(s.Tags)
 	for i := range out.Shards {
 		out.Shards[i].Parents = slices.Clone(out.Shards[i].Parents)
+	}
+	for i := range out.Consumers {
+		out.Consumers[i].Tags = maps.Clone(out.Consumers[i].Tags)
 	}
 	return out
 }
@@ -155,6 +165,15 @@ func (h HashKey) String() string {
 	return n.Or(n, new(big.Int).SetUint64(h.Lo)).String()
 }
 
+// ParseHashKey reads a key's decimal form: no sign, no leading zeros.
+func ParseHashKey(decimal string) (HashKey, error) {
+	n, ok := new(big.Int).SetString(decimal, 10)
+	if !ok || n.String() != decimal || n.Sign() < 0 || n.BitLen() > 128 {
+		return HashKey{}, Errorf(Invalid, "read hash key", "%s is not a number from 0 to 2^128-1", clip(decimal))
+	}
+	return HashKey{Hi: new(big.Int).Rsh(n, 64).Uint64(), Lo: n.And(n, new(big.Int).SetUint64(^uint64(0))).Uint64()}, nil
+}
+
 // EvenShards divides the hash keys into n open shards.
 func EvenShards(n int) []ShardRange {
 	shards := make([]ShardRange, n)
@@ -177,6 +196,11 @@ func hashShare(i, n int) HashKey {
 func (h HashKey) before() HashKey {
 	lo, borrow := bits.Sub64(h.Lo, 1, 0)
 	return HashKey{Hi: h.Hi - borrow, Lo: lo}
+}
+
+func (h HashKey) after() HashKey {
+	lo, carry := bits.Add64(h.Lo, 1, 0)
+	return HashKey{Hi: h.Hi + carry, Lo: lo}
 }
 
 // ShardFor gives the open shard that holds a hash key.

@@ -44,7 +44,7 @@ const (
 
 // notServed are operations that this server has not: all are told so.
 var notServed = map[string]bool{"BulkPublish": true, "GetBulkPublishDetails": true,
-	"RegisterDevice": true, "SubscribeToDataset": true, "UnsubscribeFromDataset": true, "PutRecord": true, "PutRecords": true, "SubscribeToShard": true}
+	"RegisterDevice": true, "SubscribeToDataset": true, "UnsubscribeFromDataset": true, "SubscribeToShard": true}
 
 // fill puts names into a path as they are.
 func fill(path, pool, identity, dataset string) string {
@@ -190,17 +190,21 @@ func kinesisWire() []operation {
 	}
 	const shard = "shardId-000000000000"
 	bodies := map[string]func(*tenants, *holding) object{
-		"CreateStream":          func(*tenants, *holding) object { return object{"StreamName": planted, "ShardCount": 1} },
-		"DeleteStream":          stream(nil),
-		"DescribeStream":        stream(nil),
-		"DescribeStreamSummary": stream(nil),
-		"GetShardIterator":      stream(object{"ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}),
-		"GetRecords":            func(w *tenants, _ *holding) object { return object{"ShardIterator": w.iterator} },
-		"ListShards":            stream(nil),
-		"ListStreams":           func(*tenants, *holding) object { return object{} },
-		"PutRecord":             stream(object{"Data": "AAAA", "PartitionKey": planted}),
-		"PutRecords":            stream(object{"Records": []object{{"Data": "AAAA", "PartitionKey": planted}}}),
-		"SubscribeToShard":      stream(object{"ShardId": shard}),
+		"CreateStream":                  func(*tenants, *holding) object { return object{"StreamName": planted, "ShardCount": 1} },
+		"DeleteStream":                  stream(nil),
+		"DescribeStream":                stream(nil),
+		"DescribeStreamSummary":         stream(nil),
+		"GetShardIterator":              stream(object{"ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}),
+		"GetRecords":                    func(w *tenants, _ *holding) object { return object{"ShardIterator": w.iterator} },
+		"ListShards":                    stream(nil),
+		"ListStreams":                   func(*tenants, *holding) object { return object{} },
+		"PutRecord":                     stream(object{"Data": "AAAA", "PartitionKey": planted}),
+		"PutRecords":                    stream(object{"Records": []object{{"Data": "AAAA", "PartitionKey": planted}}}),
+		"UpdateShardCount":              stream(object{"TargetShardCount": 2, "ScalingType": "UNIFORM_SCALING"}),
+		"SplitShard":                    stream(object{"ShardToSplit": shard, "NewStartingHashKey": "1000"}),
+		"AddTagsToStream":               stream(object{"Tags": object{planted: planted}}),
+		"IncreaseStreamRetentionPeriod": stream(object{"RetentionPeriodHours": 48}),
+		"SubscribeToShard":              stream(object{"ShardId": shard}),
 	}
 	var out []operation
 	for _, name := range slices.Sorted(maps.Keys(bodies)) {

@@ -72,6 +72,7 @@ type serveCmd struct {
 	WarehouseMemory byteSize `default:"512MiB" help:"Memory that the warehouse may use." placeholder:"SIZE"`
 
 	StreamInlineLimit byteSize `default:"50KiB" help:"Size of a stream record from which on it carries a link instead of its records." placeholder:"SIZE"`
+	KinesisLimits     bool     `help:"Refuse what is faster than Amazon's shards are: 5 GetRecords and 2 MiB read, 1,000 records and 1 MiB put per second and shard."`
 	StrictSyncCount   bool     `help:"Refuse a LastSyncCount above the dataset's, as AWS does, instead of listing everything."`
 
 	Cache       byteSize      `default:"64MiB" help:"Memory for the store's blocks." placeholder:"SIZE"`
@@ -355,7 +356,7 @@ func (s *server) buildFronts(context.Context) error {
 		sync:     s.cfg.openToPages(cognitosync.New(cognitosync.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Log: s.log, Observe: observe})),
 		identity: s.cfg.openToPages(cognitoidentity.New(cognitoidentity.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Admit: limits.Admit, Issue: s.auth.Issue, Log: s.log, Observe: observe})),
 		kinesis: s.cfg.openToPages(kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Begin: begin, Link: links.Link,
-			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Logger: s.log, Observe: observe})),
+			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Limits: s.cfg.KinesisLimits, Logger: s.log, Observe: observe})),
 		sts:     s.cfg.openToPages(sts.New(sts.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Admit: limits.Admit, Issue: s.auth.Issue, Log: s.log, Observe: observe})),
 		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Begin: begin, AccessKeys: &auth.Developers{Auth: s.auth}, Audit: s.audit.Read, Query: s.query, Backup: s.backup, Move: s.startMove, Moved: s.moving.state, Log: s.log, Observe: observe}), s.warehouseNode),
 		openID:  s.cfg.openToPages(s.tokens),

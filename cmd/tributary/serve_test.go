@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"tributary/awswire"
 )
 
 // TestListenEverywhere: the address that stands for all is none to connect to.
@@ -215,4 +218,25 @@ func TestStreamLimit(t *testing.T) {
 		}
 	}
 	t.Errorf("the server does not limit a connection to %d requests", want)
+}
+
+// TestKinesisLimits: of 2 MiB that are put at once half is refused where Amazon's
+// limits hold, and nothing where nobody asked for them.
+func TestKinesisLimits(t *testing.T) {
+	for limits, want := range map[bool]string{false: `"FailedRecordCount":0,`, true: `"FailedRecordCount":2,`} {
+		s := startServer(t, func(c *serveCmd) { c.Warehouse, c.KinesisLimits = "none", limits })
+		send := func(op, body string) string {
+			r := httptest.NewRequest(http.MethodPost, s.url()+"/", strings.NewReader(body))
+			r.Header.Set("X-Amz-Target", "Kinesis_20131202."+op)
+			awswire.Sign(r, []byte(body), *s.newKey, "us-east-1", "kinesis", time.Now())
+			w := httptest.NewRecorder()
+			s.http.Handler.ServeHTTP(w, r)
+			return w.Body.String()
+		}
+		send("CreateStream", `{"StreamName":"s"}`)
+		record := `{"PartitionKey":"k","Data":"` + strings.Repeat("AAAA", 1<<19/3) + `"}`
+		if got := send("PutRecords", `{"StreamName":"s","Records":[`+strings.Repeat(record+",", 3)+record+`]}`); !strings.Contains(got, want) {
+			t.Errorf("limits %t: %.300s, want %s", limits, got, want)
+		}
+	}
 }

@@ -114,7 +114,11 @@ run({
     assert.equal(event.kinesisSyncRecords[0].value, 'blåu "x" 😀');
     assert.equal(event.kinesisSyncRecords[0].deviceLastModifiedDate, 1_700_000_000_000);
     await fails(kinesis.getRecords({ ShardIterator: 'nonsense' }), 'InvalidArgumentException', 400, /./);
-    await fails(kinesis.putRecord({ StreamName: streamName, Data: 'x', PartitionKey: 'y' }), 'UnsupportedOperationException', 400, /PutRecord/);
+    const put = await kinesis.putRecord({ StreamName: streamName, Data: 'x', PartitionKey: 'y' }).promise();
+    const next = await kinesis.getRecords({ ShardIterator: page.NextShardIterator }).promise();
+    assert.equal(next.Records[0].SequenceNumber, put.SequenceNumber);
+    assert.equal(next.Records[0].Data.toString(), 'x');
+    await fails(kinesis.startStreamEncryption({ StreamName: streamName, EncryptionType: 'KMS', KeyId: 'x' }), 'InvalidArgumentException', 400, /not offered/);
   },
 
   async Delete() {

@@ -1,8 +1,8 @@
-// Package kinesisapi is the front through which Kinesis clients read the
+// Package kinesisapi is the front through which Kinesis clients use the
 // embedded streams: the Kinesis Data Streams API of 2013-12-02 over the log.
 //
-// Streams are made, listed, described and deleted, and read with shard
-// iterators. A sequence number is a [tributary.Position]. Iterators and page
+// Streams are made, resharded, described and deleted, read with shard iterators,
+// and take records of developers among the changes. A sequence number is a [tributary.Position]. Iterators and page
 // tokens are sealed, so that the server keeps nothing for a reader and any
 // node answers. Only developers may call.
 //

@@ -10,6 +10,19 @@ import (
 // FaultOf is the front's table of errors.
 var FaultOf = fault
 
+// Table lists the operations that are served, and those that are refused.
+func Table(cfg Config) (served, refused []string) {
+	for _, op := range newServer(cfg).operations() {
+		switch {
+		case notOffered[op.Name] != "":
+			refused = append(refused, op.Name)
+		case op.Name != "SubscribeToShard":
+			served = append(served, op.Name)
+		}
+	}
+	return served, refused
+}
+
 // OpenIterator reads a token as GetRecords does, and tells whether what it
 // read is written again as the same token's content.
 func OpenIterator(cfg Config, token string) error {
@@ -36,4 +49,18 @@ func LongestIterator(cfg Config, name tributary.StreamName) string {
 		created: math.MaxInt64, n: math.MaxUint64, stream: name,
 		shard: tributary.Shard{Stream: math.MaxUint64, Number: math.MaxUint32},
 	})
+}
+
+// CountBuckets calls for n shards at one time, and for as many others later; it
+// gives how many buckets there are after each.
+func CountBuckets(n uint32) (before, after int) {
+	l := newLimits()
+	for i := range n {
+		l.call(readCalls, tributary.Shard{Number: i}, 1000)
+	}
+	before = len(l.buckets)
+	for i := range n {
+		l.call(readCalls, tributary.Shard{Number: n + i}, 2000)
+	}
+	return before, len(l.buckets)
 }

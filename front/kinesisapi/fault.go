@@ -53,6 +53,12 @@ func expired(code, text string) *awswire.Fault {
 	return &awswire.Fault{Code: code, Status: http.StatusBadRequest, Message: text}
 }
 
+// dryRun is the answer to a request that would have succeeded and only asks
+// whether it would.
+func dryRun() *awswire.Fault {
+	return &awswire.Fault{Code: "DryRunOperationException", Status: http.StatusBadRequest, Message: "The request would have succeeded, but the DryRun parameter was specified."}
+}
+
 // invalid refuses an argument.
 func invalid(op, format string, args ...any) error {
 	return tributary.Errorf(tributary.Invalid, op, format, args...)

@@ -79,6 +79,7 @@ type getShardIteratorInput struct {
 	ShardIteratorType      string
 	StartingSequenceNumber string
 	Timestamp              *awswire.Timestamp
+	DryRun                 bool
 }
 
 type getShardIteratorOutput struct{ ShardIterator string }
@@ -100,9 +101,15 @@ func (s *server) getShardIterator(ctx context.Context, p tributary.Principal, in
 		return nil, err
 	}
 	id := tributary.Shard{Stream: st.ID, Number: r.Number}
+	if !s.limits.call(iteratorCalls, id, s.now()) {
+		return nil, s.throttled(op, &st, id.Number)
+	}
 	n, err := s.place(ctx, op, id, &st, in)
 	if err != nil {
 		return nil, err
+	}
+	if in.DryRun {
+		return nil, dryRun()
 	}
 	return &getShardIteratorOutput{s.sealIterator(iterator{created: s.now(), shard: id, n: n, stream: st.Name})}, nil
 }
@@ -171,9 +178,9 @@ func (s *server) sequence(op string, id tributary.Shard, st *tributary.Stream, i
 	switch {
 	case err != nil || of.Stream != id.Stream || of == id && n > tip:
 		return 0, invalid(op, "StartingSequenceNumber %.130s used in GetShardIterator on shard %s in stream %s under account %s is invalid because it did not come from this stream.",
-			in.StartingSequenceNumber, shardID(id.Number), st.Name, s.Account)
+			in.StartingSequenceNumber, tributary.ShardID(id.Number), st.Name, s.Account)
 	case of != id:
-		return 0, invalid(op, "Invalid StartingSequenceNumber. It encodes %s, while it was used in a call to a shard with %s", shardID(of.Number), shardID(id.Number))
+		return 0, invalid(op, "Invalid StartingSequenceNumber. It encodes %s, while it was used in a call to a shard with %s", tributary.ShardID(of.Number), tributary.ShardID(id.Number))
 	case in.ShardIteratorType == atSequence && n > 0:
 		n--
 	}

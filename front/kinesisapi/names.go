@@ -2,7 +2,6 @@ package kinesisapi
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -16,8 +15,10 @@ type streamRef struct {
 }
 
 // arn is the address of a stream of ours.
-func (s *server) arn(name tributary.StreamName) string {
-	return "arn:aws:kinesis:" + s.Region + ":" + s.Account + ":stream/" + string(name)
+func (s *server) arn(name tributary.StreamName) string { return s.arnOf("stream/" + string(name)) }
+
+func (s *server) arnOf(resource string) string {
+	return "arn:aws:kinesis:" + s.Region + ":" + s.Account + ":" + resource
 }
 
 // name gives the name of the stream that a request means.
@@ -80,8 +81,6 @@ func (s *server) incarnation(ctx context.Context, p tributary.Principal, op stri
 
 const shardPrefix = "shardId-"
 
-func shardID(n uint32) string { return fmt.Sprintf("%s%012d", shardPrefix, n) }
-
 // parseShardID reads a shard's id. As on AWS the zeros may be left away.
 func parseShardID(id string) (uint32, bool) {
 	digits, ok := strings.CutPrefix(id, shardPrefix)
@@ -106,7 +105,7 @@ func after(op, id string) (uint64, error) {
 func (s *server) shard(op string, st *tributary.Stream, id string) (*tributary.ShardRange, error) {
 	n, ok := parseShardID(id)
 	if !ok {
-		return nil, tributary.Errorf(tributary.NotFound, op, "Could not find shard %.128s in stream %s under account %s.", id, st.Name, s.Account)
+		return nil, s.noSuchShard(op, st.Name, id)
 	}
 	if r := shardRange(st, n); r != nil {
 		return r, nil
@@ -114,8 +113,13 @@ func (s *server) shard(op string, st *tributary.Stream, id string) (*tributary.S
 	return nil, s.noShard(op, st, n)
 }
 
+// noSuchShard refuses an id that no shard can have.
+func (s *server) noSuchShard(op string, name tributary.StreamName, id string) error {
+	return tributary.Errorf(tributary.NotFound, op, "Could not find shard %.128s in stream %s under account %s.", id, name, s.Account)
+}
+
 func (s *server) noShard(op string, st *tributary.Stream, n uint32) error {
-	return tributary.Errorf(tributary.NotFound, op, "Shard %s in stream %s under account %s does not exist", shardID(n), st.Name, s.Account)
+	return tributary.Errorf(tributary.NotFound, op, "Shard %s in stream %s under account %s does not exist", tributary.ShardID(n), st.Name, s.Account)
 }
 
 // shardRange finds a shard by its number, nil if there is none.

@@ -17,10 +17,10 @@ import (
 const (
 	maxRecords = 10_000
 	maxBytes   = 10 << 20 // of data and partition keys in one answer
-	// readBytes is the most that is asked of the log at once, and perRecord what
+	// maxRead is the most that is asked of the log at once, and perRecord what
 	// a small record takes there with room to spare, so that a small Limit does
 	// not read much for nothing.
-	readBytes = 1 << 20
+	maxRead   = 1 << 20
 	perRecord = 1 << 10
 )
 
@@ -28,6 +28,7 @@ type getRecordsInput struct {
 	ShardIterator string
 	Limit         *int
 	StreamARN     string
+	DryRun        bool
 }
 
 // getRecordsOutput is the answer, which grows as JSON while the log is read.
@@ -68,6 +69,12 @@ func (s *server) getRecords(ctx context.Context, p tributary.Principal, in *getR
 	if r == nil {
 		return nil, s.noShard(op, &st, it.shard.Number)
 	}
+	if in.DryRun {
+		return nil, dryRun()
+	}
+	if !s.limits.read(it.shard, s.now()) {
+		return nil, s.throttled(op, &st, it.shard.Number)
+	}
 	b := &batch{server: s, stream: &st, place: it, limit: limit, began: s.now(), body: append(make([]byte, 0, 4096), `{"Records":[`...)}
 	if err := b.fill(ctx); err != nil {
 		return nil, err
@@ -79,6 +86,7 @@ func (s *server) getRecords(ctx context.Context, p tributary.Principal, in *getR
 	if err != nil {
 		return nil, err
 	}
+	s.limits.gave(it.shard, b.size, s.now())
 	return b.finish(ended)
 }
 
@@ -90,12 +98,12 @@ type batch struct {
 	limit  int      // of entries
 	began  tributary.Millis
 
-	body    []byte
-	data    []byte // of one entry
-	count   int
-	size    int // of data and partition keys
-	more    bool
-	arrived tributary.Millis // when the last entry given did
+	body  []byte
+	data  []byte // of one entry
+	count int
+	size  int // of data and partition keys
+	more  bool
+	next  tributary.Millis // if there is more: when the first of it arrived
 }
 
 func (b *batch) after() tributary.Position {
@@ -113,7 +121,7 @@ func (b *batch) fill(ctx context.Context) error {
 	}
 	for !b.more {
 		// Where the answer is full of entries, one more tells whether it is the last.
-		ask := max(1, min(readBytes, maxBytes-b.size, (b.limit-b.count)*perRecord))
+		ask := max(1, min(maxRead, maxBytes-b.size, (b.limit-b.count)*perRecord))
 		entries, err := b.Log.Read(ctx, b.place.shard, b.after(), ask)
 		if err != nil || len(entries) == 0 {
 			return err
@@ -122,15 +130,15 @@ func (b *batch) fill(ctx context.Context) error {
 		for given < len(entries) && b.add(&entries[given]) {
 			given++
 		}
-		b.more = given < len(entries)
+		if b.more = given < len(entries); b.more {
+			b.next = entries[given].Arrived
+		}
 		if given == 0 {
 			return nil
 		}
-		last := &entries[given-1]
-		if _, b.place.n, err = last.Position.Split(); err != nil {
+		if _, b.place.n, err = entries[given-1].Position.Split(); err != nil {
 			return &tributary.Error{Kind: tributary.Internal, Op: "GetRecords", Err: err} // the log's own position
 		}
-		b.arrived = last.Arrived
 	}
 	return nil
 }
@@ -221,7 +229,7 @@ func (b *batch) finish(ended bool) (*getRecordsOutput, error) {
 	}
 	var behind tributary.Millis
 	if b.more {
-		behind = max(1, b.place.created-b.arrived) // 0 would say that there is nothing more
+		behind = max(1, b.place.created-b.next) // 0 would say that there is nothing more
 	}
 	out = strconv.AppendInt(out, int64(behind), 10)
 	if ended {
@@ -238,9 +246,9 @@ func (b *batch) children() []childShard {
 	out := []childShard{}
 	for i := range b.stream.Shards {
 		r := &b.stream.Shards[i]
-		child, ours := childShard{ShardID: shardID(r.Number), HashKeyRange: hashKeys(r)}, false
+		child, ours := childShard{ShardID: tributary.ShardID(r.Number), HashKeyRange: hashKeys(r)}, false
 		for _, parent := range r.Parents {
-			child.ParentShards = append(child.ParentShards, shardID(parent))
+			child.ParentShards = append(child.ParentShards, tributary.ShardID(parent))
 			ours = ours || parent == b.place.shard.Number
 		}
 		if ours {

@@ -101,7 +101,7 @@ func TestLimits(t *testing.T) {
 	const n, size = 13, 1 << 20
 	entries := make([]tributary.Entry, n)
 	for i := range entries {
-		entries[i] = tributary.Entry{Kind: tributary.EntryForeign, Foreign: &tributary.ForeignRecord{PartitionKey: "k", Data: bytes.Repeat([]byte{byte(i)}, size)}}
+		entries[i] = foreign("k", bytes.Repeat([]byte{byte(i)}, size))
 	}
 	_, err := k.store.Append(t.Context(), st.ID, entries)
 	k.ok(err)
@@ -130,6 +130,43 @@ func TestLimits(t *testing.T) {
 	k.refused("GetRecords", obj{}, "InvalidArgumentException", "Value null at 'shardIterator'")
 	k.refused("GetRecords", obj{"ShardIterator": it, "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/t"}, "InvalidArgumentException", "different streams")
 	call[records](k, "GetRecords", obj{"ShardIterator": it, "Limit": 1, "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/s"})
+}
+
+// TestBehind: a reader is behind by the age of what it is given next.
+func TestBehind(t *testing.T) {
+	k := newKit(t)
+	st := k.stream("s", 1)
+	it := k.iterator("s", first, horizon())
+	for range 3 {
+		_, err := k.store.Append(t.Context(), st.ID, []tributary.Entry{foreign("k", nil)})
+		k.ok(err)
+		k.clock.move(time.Second)
+	}
+	for _, want := range []int64{2000, 1000, 0} {
+		r := k.records(it, 1)
+		if it = *r.Next; len(r.Records) != 1 || r.Behind != want {
+			t.Errorf("%d records, %d ms behind, want %d", len(r.Records), r.Behind, want)
+		}
+	}
+	k.clock.move(4 * time.Minute)
+	if r := k.records(it, 1); r.Behind != 0 {
+		t.Errorf("%d ms behind at the tip", r.Behind)
+	}
+}
+
+func foreign(key string, data []byte) tributary.Entry {
+	return tributary.Entry{Kind: tributary.EntryForeign, Foreign: &tributary.ForeignRecord{PartitionKey: key, HashKey: tributary.HashOf(key), Data: data}}
+}
+
+// TestDryRun asks whether reading would succeed.
+func TestDryRun(t *testing.T) {
+	k := newKit(t)
+	k.stream("s", 1)
+	it := k.iterator("s", first, horizon())
+	k.refused("GetRecords", obj{"ShardIterator": it, "DryRun": true}, "DryRunOperationException", "would have succeeded")
+	k.refused("GetRecords", obj{"ShardIterator": "x", "DryRun": true}, "InvalidArgumentException", "Invalid ShardIterator")
+	k.refused("GetShardIterator", obj{"StreamName": "s", "ShardId": first, "ShardIteratorType": "LATEST", "DryRun": true}, "DryRunOperationException", "would have succeeded")
+	k.refused("GetShardIterator", obj{"StreamName": "s", "ShardId": "shardId-1", "ShardIteratorType": "LATEST", "DryRun": true}, "ResourceNotFoundException", "does not exist")
 }
 
 // TestOversized has one record that is alone more than an answer should hold.
@@ -436,10 +473,17 @@ func TestBroken(t *testing.T) {
 // FuzzRequest sends anything to every operation: the answer is never a fault
 // of ours.
 func FuzzRequest(f *testing.F) {
-	ops := []string{"ListStreams", "DescribeStream", "DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords"}
+	ops := []string{"ListStreams", "DescribeStream", "DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords",
+		"PutRecord", "PutRecords", "SplitShard", "MergeShards", "UpdateShardCount", "IncreaseStreamRetentionPeriod", "AddTagsToStream", "RemoveTagsFromStream", "ListTagsForStream",
+		"RegisterStreamConsumer", "DescribeStreamConsumer", "ListStreamConsumers", "DeregisterStreamConsumer", "TagResource", "UntagResource", "ListTagsForResource", "UpdateMaxRecordSize"}
 	for i, in := range []string{
 		`{"Limit":3,"NextToken":"x"}`, `{"StreamName":"s","ExclusiveStartShardId":"shardId-0"}`, `{"StreamARN":"arn:aws:kinesis:r:123456789012:stream/s"}`,
 		`{"StreamName":"s","ShardFilter":{"Type":"AT_TIMESTAMP","Timestamp":1e9}}`, `{"StreamName":"s","ShardId":"shardId-0","ShardIteratorType":"AT_TIMESTAMP","Timestamp":-1.5}`, `{"ShardIterator":"x"}`,
+		`{"StreamName":"s","Data":"AA==","PartitionKey":"k","ExplicitHashKey":"7"}`, `{"StreamName":"s","Records":[{"Data":"","PartitionKey":"é"}]}`,
+		`{"StreamName":"s","ShardToSplit":"shardId-0","NewStartingHashKey":"99"}`, `{"StreamName":"s","ShardToMerge":"shardId-1","AdjacentShardToMerge":"shardId-2"}`,
+		`{"StreamName":"s","TargetShardCount":2,"ScalingType":"UNIFORM_SCALING"}`, `{"StreamName":"s","RetentionPeriodHours":25}`, `{"StreamName":"s","Tags":{"a":"b"}}`,
+		`{"StreamName":"s","TagKeys":["a"]}`, `{"StreamName":"s","Limit":1,"ExclusiveStartTagKey":"a"}`, `{"StreamARN":"arn:aws:kinesis:r:123456789012:stream/s","ConsumerName":"c","Tags":{}}`,
+		`{"ConsumerARN":"arn:aws:kinesis:r:123456789012:stream/s/consumer/c:1"}`, `{"StreamARN":"arn:aws:kinesis:r:123456789012:stream/s","MaxResults":1}`,
 	} {
 		f.Add(i, in)
 	}

@@ -30,7 +30,9 @@ type Config struct {
 	Account     string // in ARNs and texts; "": the service's
 	// Hold is how long GetRecords waits for an entry where there is none; 0: 200
 	// ms, below 0: not at all.
-	Hold   time.Duration
+	Hold time.Duration
+	// Limits has the server refuse what is faster than Amazon's shards are.
+	Limits bool
 	Logger *slog.Logger // nil: no log
 	Begin  awswire.Begin[tributary.Principal]
 	// Observe, if set, hears of every answered request.
@@ -40,8 +42,9 @@ type Config struct {
 
 const (
 	defaultHold = 200 * time.Millisecond
-	// maxBody is ample for the operations that read. PutRecords will need more.
-	maxBody = 1 << 20
+	// maxBody holds what PutRecords may bring: 10 MiB, in base64, and what stands
+	// around 500 records.
+	maxBody = 16 << 20
 )
 
 // mostFilling is how many answers of GetRecords grow at once: each has up to 14
@@ -52,6 +55,7 @@ const mostFilling = 8
 type server struct {
 	Config
 	filling chan struct{} // a place for each answer that grows
+	limits  *limits       // nil: none
 }
 
 // New makes the front.
@@ -87,7 +91,11 @@ func newServer(cfg Config) *server {
 	if cfg.Link == nil {
 		cfg.Link = func(tributary.Shard, tributary.Position, time.Duration) string { return "" }
 	}
-	return &server{Config: cfg, filling: make(chan struct{}, mostFilling)}
+	s := &server{Config: cfg, filling: make(chan struct{}, mostFilling)}
+	if cfg.Limits {
+		s.limits = newLimits()
+	}
+	return s
 }
 
 func (s *server) now() tributary.Millis { return tributary.MillisOf(s.Now()) }
@@ -99,27 +107,89 @@ type operation = awswire.Operation[tributary.Principal]
 // client is told so.
 func (s *server) operations() []operation {
 	table := []operation{
+		developers("AddTagsToStream", s.addTags),
 		developers("CreateStream", s.createStream),
+		developers("DecreaseStreamRetentionPeriod", s.decreaseRetention),
 		developers("DeleteStream", s.deleteStream),
+		developers("DeregisterStreamConsumer", s.deregisterConsumer),
 		developers("DescribeStream", s.describeStream),
+		developers("DescribeStreamConsumer", s.describeConsumer),
 		developers("DescribeStreamSummary", s.describeStreamSummary),
 		developers("GetRecords", s.getRecords),
 		developers("GetShardIterator", s.getShardIterator),
+		developers("IncreaseStreamRetentionPeriod", s.increaseRetention),
 		developers("ListShards", s.listShards),
+		developers("ListStreamConsumers", s.listConsumers),
 		developers("ListStreams", s.listStreams),
+		developers("ListTagsForResource", s.listResourceTags),
+		developers("ListTagsForStream", s.listTags),
+		developers("MergeShards", s.mergeShards),
+		developers("PutRecord", s.putRecord),
+		developers("PutRecords", s.putRecords),
+		developers("RegisterStreamConsumer", s.registerConsumer),
+		developers("RemoveTagsFromStream", s.removeTags),
+		developers("SplitShard", s.splitShard),
+		developers("TagResource", s.tagResource),
+		developers("UntagResource", s.untagResource),
+		developers("UpdateMaxRecordSize", s.updateMaxRecordSize),
+		developers("UpdateShardCount", s.updateShardCount),
+		awswire.Unsupported[tributary.Principal]("SubscribeToShard", "", ""),
 	}
-	for _, name := range [...]string{
-		"AddTagsToStream", "DecreaseStreamRetentionPeriod", "DeleteResourcePolicy", "DeregisterStreamConsumer",
-		"DescribeAccountSettings", "DescribeLimits", "DescribeStreamConsumer", "DisableEnhancedMonitoring",
-		"EnableEnhancedMonitoring", "GetResourcePolicy", "IncreaseStreamRetentionPeriod", "ListStreamConsumers",
-		"ListTagsForResource", "ListTagsForStream", "MergeShards", "PutRecord", "PutRecords", "PutResourcePolicy",
-		"RegisterStreamConsumer", "RemoveTagsFromStream", "SplitShard", "StartStreamEncryption", "StopStreamEncryption",
-		"SubscribeToShard", "TagResource", "UntagResource", "UpdateAccountSettings", "UpdateMaxRecordSize",
-		"UpdateShardCount", "UpdateStreamMode", "UpdateStreamWarmThroughput",
-	} {
-		table = append(table, awswire.Unsupported[tributary.Principal](name, "", ""))
+	for name, why := range notOffered {
+		table = append(table, refuse(name, why))
 	}
 	return table
+}
+
+// Why operations are not offered.
+const (
+	noEncryption = "streams are not encrypted by themselves: keep the server's data on an encrypted disk"
+	noMonitoring = "metrics of streams are at the server's /metrics"
+	noPolicies   = "streams have no policies of their own: access keys have"
+	noAccount    = "an account has neither limits nor settings of its own"
+	noChannels   = "there are no channels"
+	noQueues     = "there are no queues"
+)
+
+// notOffered are the operations that no stream here has a use for, and why.
+var notOffered = map[string]string{
+	"AcknowledgeDeadLetterQueueRecords":      noQueues,
+	"AcknowledgeQueueRecords":                noQueues,
+	"CreateChannel":                          noChannels,
+	"CreateQueue":                            noQueues,
+	"DeleteChannel":                          noChannels,
+	"DeleteQueue":                            noQueues,
+	"DeleteResourcePolicy":                   noPolicies,
+	"DescribeAccountSettings":                noAccount,
+	"DescribeChannel":                        noChannels,
+	"DescribeLimits":                         noAccount,
+	"DescribeQueue":                          noQueues,
+	"DisableEnhancedMonitoring":              noMonitoring,
+	"EnableEnhancedMonitoring":               noMonitoring,
+	"GetResourcePolicy":                      noPolicies,
+	"ListChannels":                           noChannels,
+	"ListQueues":                             noQueues,
+	"PutResourcePolicy":                      noPolicies,
+	"ReceiveDeadLetterQueueRecords":          noQueues,
+	"ReceiveQueueRecords":                    noQueues,
+	"RestoreDeadLetterQueueRecords":          noQueues,
+	"StartStreamEncryption":                  noEncryption,
+	"StopStreamEncryption":                   noEncryption,
+	"UpdateAccountSettings":                  noAccount,
+	"UpdateChannel":                          noChannels,
+	"UpdateDeadLetterQueueRecordsVisibility": noQueues,
+	"UpdateQueue":                            noQueues,
+	"UpdateQueueRecordsVisibility":           noQueues,
+	"UpdateStreamMode":                       "every stream is PROVISIONED: UpdateShardCount changes its shards",
+	"UpdateStreamRecordDistributionStrategy": "records go to the shard of their partition key",
+	"UpdateStreamWarmThroughput":             "no stream needs to be warmed up",
+}
+
+// refuse makes an operation that is not offered, which developers are told why.
+func refuse(name, why string) operation {
+	return developers(name, func(context.Context, tributary.Principal, *empty) (*empty, error) {
+		return nil, invalid(name, "%s is not offered: %s.", name, why)
+	})
 }
 
 // developers makes an operation that identities are refused.

@@ -32,12 +32,12 @@ func hashKeys(r *tributary.ShardRange) hashKeyRange {
 }
 
 func shardOf(st *tributary.Stream, r *tributary.ShardRange) shard {
-	out := shard{ShardID: shardID(r.Number), HashKeyRange: hashKeys(r)}
+	out := shard{ShardID: tributary.ShardID(r.Number), HashKeyRange: hashKeys(r)}
 	if len(r.Parents) > 0 {
-		out.ParentShardID = shardID(r.Parents[0])
+		out.ParentShardID = tributary.ShardID(r.Parents[0])
 	}
 	if len(r.Parents) > 1 {
-		out.AdjacentParentShardID = shardID(r.Parents[1])
+		out.AdjacentParentShardID = tributary.ShardID(r.Parents[1])
 	}
 	out.SequenceNumberRange.StartingSequenceNumber = tributary.PositionOf(tributary.Shard{Stream: st.ID, Number: r.Number}, 0)
 	if r.Closed {
@@ -139,12 +139,20 @@ func (s *server) firstShards(ctx context.Context, p tributary.Principal, op stri
 	if err != nil {
 		return tributary.Stream{}, page{}, err
 	}
-	// Clients cut the time they were told to whole seconds.
-	if at := in.StreamCreationTimestamp; at != nil && int64(*at)/1000 != int64(st.Created)/1000 {
-		return tributary.Stream{}, page{}, noStream(op, st.Name, s.Account)
+	if err := s.sameCreation(op, &st, in.StreamCreationTimestamp); err != nil {
+		return tributary.Stream{}, page{}, err
 	}
 	pg.Stream, pg.ID = st.Name, st.ID
 	return st, pg, nil
+}
+
+// sameCreation refuses a stream that was made at another time than the caller
+// means. Clients cut the time they were told to whole seconds.
+func (s *server) sameCreation(op string, st *tributary.Stream, at *awswire.Timestamp) error {
+	if at != nil && int64(*at)/1000 != int64(st.Created)/1000 {
+		return noStream(op, st.Name, s.Account)
+	}
+	return nil
 }
 
 // nextShards goes on with a listing. The token holds all that began it.

@@ -52,6 +52,9 @@ func (s *server) summary(st *tributary.Stream) streamSummary {
 
 func (s *server) listStreams(ctx context.Context, p tributary.Principal, in *listStreamsInput) (*listStreamsOutput, error) {
 	const op = "ListStreams"
+	if err := s.limitCalls(op, listCalls); err != nil {
+		return nil, err
+	}
 	most, err := bounded(op, "limit", in.Limit, defaultPage, maxPage)
 	if err != nil {
 		return nil, err
@@ -115,6 +118,9 @@ type describeStreamOutput struct {
 
 func (s *server) describeStream(ctx context.Context, p tributary.Principal, in *describeStreamInput) (*describeStreamOutput, error) {
 	const op = "DescribeStream"
+	if err := s.limitCalls(op, describeCalls); err != nil {
+		return nil, err
+	}
 	most, err := bounded(op, "limit", in.Limit, defaultPage, maxPage)
 	if err != nil {
 		return nil, err
@@ -137,31 +143,35 @@ func (s *server) describeStream(ctx context.Context, p tributary.Principal, in *
 type describeStreamSummaryOutput struct {
 	StreamDescriptionSummary struct {
 		description
-		OpenShardCount int
-		ConsumerCount  int
+		OpenShardCount     int
+		ConsumerCount      int
+		MaxRecordSizeInKiB int
 	}
 }
 
 func (s *server) describeStreamSummary(ctx context.Context, p tributary.Principal, in *streamRef) (*describeStreamSummaryOutput, error) {
-	st, err := s.stream(ctx, p, "DescribeStreamSummary", *in)
+	const op = "DescribeStreamSummary"
+	if err := s.limitCalls(op, summaryCalls); err != nil {
+		return nil, err
+	}
+	st, err := s.stream(ctx, p, op, *in)
 	if err != nil {
 		return nil, err
 	}
 	var out describeStreamSummaryOutput
 	d := &out.StreamDescriptionSummary
 	d.description = s.description(&st)
-	for i := range st.Shards {
-		if !st.Shards[i].Closed {
-			d.OpenShardCount++
-		}
-	}
+	d.OpenShardCount, d.ConsumerCount, d.MaxRecordSizeInKiB = st.OpenShards(), len(st.Consumers), maxRecordOf(&st)>>10
 	return &out, nil
 }
 
 type createStreamInput struct {
-	StreamName        string
-	ShardCount        *int
-	StreamModeDetails *streamMode
+	StreamName                 string
+	ShardCount                 *int
+	StreamModeDetails          *streamMode
+	Tags                       map[string]string
+	MaxRecordSizeInKiB         *int
+	RecordDistributionStrategy string
 }
 
 // empty is the answer of an operation that has nothing to say.
@@ -182,14 +192,30 @@ func (s *server) createStream(ctx context.Context, p tributary.Principal, in *cr
 	if in.ShardCount != nil {
 		shards = *in.ShardCount
 	}
-	_, err := s.Service.CreateStream(ctx, p, tributary.StreamName(in.StreamName), shards, 0)
-	return &empty{}, err
-}
-
-func (s *server) deleteStream(ctx context.Context, p tributary.Principal, in *streamRef) (*empty, error) {
-	name, err := s.name("DeleteStream", *in)
+	if way := in.RecordDistributionStrategy; way != "" && way != "USER_PARTITION_KEY" {
+		return nil, invalid(op, "RecordDistributionStrategy is %.64s, it must be USER_PARTITION_KEY: records go to the shard of their partition key", way)
+	}
+	most, err := maxRecordSize(op, in.MaxRecordSizeInKiB)
 	if err != nil {
 		return nil, err
 	}
-	return &empty{}, s.Service.DeleteStream(ctx, p, name)
+	_, err = s.Service.NewStream(ctx, p, shards, tributary.Stream{Name: tributary.StreamName(in.StreamName), Tags: in.Tags, MaxRecord: most})
+	return &empty{}, err
+}
+
+type deleteStreamInput struct {
+	streamRef
+	EnforceConsumerDeletion bool
+}
+
+func (s *server) deleteStream(ctx context.Context, p tributary.Principal, in *deleteStreamInput) (*empty, error) {
+	const op = "DeleteStream"
+	st, err := s.stream(ctx, p, op, in.streamRef)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(st.Consumers); n > 0 && !in.EnforceConsumerDeletion {
+		return nil, tributary.Errorf(tributary.Exists, op, "Stream %s under account %s has registered consumers (%d). Deregister them, or set EnforceConsumerDeletion.", st.Name, s.Account, n)
+	}
+	return &empty{}, s.Service.DeleteStream(ctx, p, st.Name)
 }

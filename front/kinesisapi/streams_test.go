@@ -3,6 +3,7 @@ package kinesisapi_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -19,11 +20,12 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
+// exchange is a request, as it is written in a golden file.
+type exchange struct{ op, in string }
+
 // TestExchanges has the wire of what is said about streams, byte for byte.
 func TestExchanges(t *testing.T) {
-	k := newKit(t)
-	var out strings.Builder
-	for _, x := range []struct{ op, in string }{
+	newKit(t).golden("testdata/streams.http", []exchange{
 		{"CreateStream", `{"StreamName":"one","ShardCount":2}`},
 		{"CreateStream", `{"StreamName":"two","StreamModeDetails":{"StreamMode":"ON_DEMAND"},"Tags":{"a":"b"}}`},
 		{"CreateStream", `{"StreamName":"two"}`},
@@ -33,23 +35,29 @@ func TestExchanges(t *testing.T) {
 		{"ListShards", `{"StreamName":"one","StreamARN":"arn:aws-cn:kinesis:cn-north-1:123456789012:stream/one"}`},
 		{"DeleteStream", `{"StreamName":"one","EnforceConsumerDeletion":true}`},
 		{"DescribeStream", `{"StreamName":"one"}`},
-		{"PutRecord", `{}`},
+		{"StartStreamEncryption", `{}`},
 		{"MakeCoffee", `{}`},
-	} {
+	})
+}
+
+// golden makes requests and compares what was said with a file.
+func (k *kit) golden(path string, list []exchange) {
+	k.Helper()
+	var out strings.Builder
+	for _, x := range list {
 		w := k.send(x.op, x.in)
 		fmt.Fprintf(&out, "> %s %s\n< %d %s\n", x.op, x.in, w.Code, w.Header().Get("Content-Type"))
 		body := jsontext.Value(w.Body.Bytes())
 		k.ok(body.Indent())
 		fmt.Fprintf(&out, "%s\n\n", body)
 	}
-	const path = "testdata/streams.http"
 	if *update {
 		k.ok(os.WriteFile(path, []byte(out.String()), 0o666))
 	}
 	want, err := os.ReadFile(path)
 	k.ok(err)
 	if out.String() != string(want) {
-		t.Errorf("%s\nwant\n%s", &out, want)
+		k.Errorf("%s\nwant\n%s", &out, want)
 	}
 }
 
@@ -87,8 +95,10 @@ func TestDevelopersOnly(t *testing.T) {
 	k := newKit(t)
 	k.stream("s", 1)
 	k.signer = &awswire.Signer{Credentials: identity, Region: region, Service: "kinesis"}
-	for _, op := range []string{"CreateStream", "DeleteStream", "DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards", "ListStreams"} {
-		k.refused(op, obj{"StreamName": "s"}, "AccessDeniedException", "kinesis:"+op)
+	for _, op := range modelled(t) {
+		if op != notYet {
+			k.refused(op, obj{"StreamName": "s"}, "AccessDeniedException", "kinesis:"+op)
+		}
 	}
 	k.signer = &awswire.Signer{Credentials: developer, Region: region, Service: "kinesis"}
 	k.signer.SecretKey = "wrong"
@@ -100,25 +110,38 @@ func TestUnreadable(t *testing.T) {
 	for _, in := range []string{`{"StreamName":1}`, `{"StreamName":"a"`, `[]`, `{"StreamName":"a","StreamName":"b"}`, "{\"StreamName\":\"\xff\"}"} {
 		k.refused("DescribeStream", in, "SerializationException", "")
 	}
-	k.refused("ListStreams", strings.Repeat(" ", 2<<20), "RequestEntityTooLargeException", "")
+	if w := k.send("ListStreams", strings.Repeat(" ", 16<<20+1)); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 }
 
-// TestTable looks for the whole API.
+// notYet is the operation that is still to come.
+const notYet = "SubscribeToShard"
+
+// modelled are the operations of Kinesis' model.
+func modelled(t testing.TB) []string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/operations.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(strings.Fields(string(text[strings.Index(string(text), "\n"):])), func(s string) bool { return s == "" })
+}
+
+// TestTable holds the table against the model: each operation is served, or
+// refused with a reason, and there are no others.
 func TestTable(t *testing.T) {
 	k := newKit(t)
-	unsupported := 0
-	for _, op := range strings.Fields(`AddTagsToStream DecreaseStreamRetentionPeriod DeleteResourcePolicy DeregisterStreamConsumer
-		DescribeAccountSettings DescribeLimits DescribeStreamConsumer DisableEnhancedMonitoring EnableEnhancedMonitoring
-		GetResourcePolicy IncreaseStreamRetentionPeriod ListStreamConsumers ListTagsForResource ListTagsForStream MergeShards
-		PutRecord PutRecords PutResourcePolicy RegisterStreamConsumer RemoveTagsFromStream SplitShard StartStreamEncryption
-		StopStreamEncryption SubscribeToShard TagResource UntagResource UpdateAccountSettings UpdateMaxRecordSize
-		UpdateShardCount UpdateStreamMode UpdateStreamWarmThroughput`) {
-		k.refused(op, obj{}, "UnsupportedOperationException", op)
-		unsupported++
+	served, refused := kinesisapi.Table(k.cfg)
+	table := slices.Concat(served, refused, []string{notYet})
+	slices.Sort(table)
+	if model := modelled(t); !slices.Equal(table, model) {
+		t.Errorf("the table has %v\nthe model %v", table, model)
 	}
-	if unsupported+8 != 39 {
-		t.Errorf("%d operations", unsupported+8)
+	for _, op := range refused {
+		k.refused(op, obj{}, "InvalidArgumentException", op+" is not offered: ")
 	}
+	k.refused(notYet, obj{}, "UnsupportedOperationException", notYet)
 }
 
 // TestNames has every way of naming a stream, on every operation that does.
@@ -126,11 +149,24 @@ func TestNames(t *testing.T) {
 	k := newKit(t)
 	k.stream("s", 1)
 	const arn = "arn:aws:kinesis:us-east-1:123456789012:stream/"
-	for _, op := range []string{"DescribeStream", "DescribeStreamSummary", "ListShards", "GetShardIterator", "DeleteStream"} {
+	once := map[string]bool{"SplitShard": true, "MergeShards": true, "DeleteStream": true}
+	for _, op := range []string{"DescribeStream", "DescribeStreamSummary", "ListShards", "GetShardIterator", "UpdateShardCount", "IncreaseStreamRetentionPeriod",
+		"DecreaseStreamRetentionPeriod", "AddTagsToStream", "RemoveTagsFromStream", "ListTagsForStream", "PutRecord", "PutRecords", "SplitShard", "MergeShards", "DeleteStream"} {
 		with := func(more obj) obj {
-			in := obj{}
-			if op == "GetShardIterator" {
-				in = obj{"ShardId": "shardId-000000000000", "ShardIteratorType": "LATEST"}
+			in := maps.Clone(map[string]obj{
+				"GetShardIterator":              {"ShardId": "shardId-000000000000", "ShardIteratorType": "LATEST"},
+				"UpdateShardCount":              {"TargetShardCount": 1, "ScalingType": "UNIFORM_SCALING"},
+				"IncreaseStreamRetentionPeriod": {"RetentionPeriodHours": 24},
+				"DecreaseStreamRetentionPeriod": {"RetentionPeriodHours": 24},
+				"AddTagsToStream":               {"Tags": obj{"a": "b"}},
+				"RemoveTagsFromStream":          {"TagKeys": []string{"a"}},
+				"PutRecord":                     {"Data": "", "PartitionKey": "k"},
+				"PutRecords":                    {"Records": []obj{{"Data": "", "PartitionKey": "k"}}},
+				"SplitShard":                    {"ShardToSplit": "shardId-0", "NewStartingHashKey": "1000"},
+				"MergeShards":                   {"ShardToMerge": "shardId-1", "AdjacentShardToMerge": "shardId-2"},
+			}[op])
+			if in == nil {
+				in = obj{}
 			}
 			for key, v := range more {
 				in[key] = v
@@ -147,13 +183,13 @@ func TestNames(t *testing.T) {
 			k.refused(op, with(obj{"StreamARN": bad}), "InvalidArgumentException", "at 'streamARN'")
 		}
 		for _, good := range []obj{{"StreamARN": arn + "s"}, {"StreamName": "s", "StreamARN": arn + "s"}, {"StreamName": "s"}} {
-			if op == "DeleteStream" && len(good) == 1 && good["StreamName"] == nil {
+			if once[op] && len(good) == 1 && good["StreamName"] == nil {
 				continue // it would be gone for the next
 			}
 			if w := k.send(op, with(good)); w.Code != http.StatusOK {
 				t.Errorf("%s %v: %s", op, good, w.Body)
 			}
-			if op == "DeleteStream" {
+			if once[op] {
 				break
 			}
 		}
@@ -186,6 +222,14 @@ func TestCreateStream(t *testing.T) {
 	k.refused("CreateStream", obj{"StreamName": "x", "ShardCount": 1 << 20}, "InvalidArgumentException", "ShardCount is")
 	k.refused("CreateStream", obj{}, "InvalidArgumentException", "streamName")
 	k.refused("CreateStream", obj{"StreamName": "x", "StreamModeDetails": obj{"StreamMode": "y"}}, "InvalidArgumentException", "streamMode")
+	k.refused("CreateStream", obj{"StreamName": "x", "RecordDistributionStrategy": "AUTO"}, "InvalidArgumentException", "must be USER_PARTITION_KEY")
+	k.refused("CreateStream", obj{"StreamName": "x", "MaxRecordSizeInKiB": 1023}, "InvalidArgumentException", "greater than or equal to 1024")
+	k.refused("CreateStream", obj{"StreamName": "x", "MaxRecordSizeInKiB": 10241}, "InvalidArgumentException", "less than or equal to 10240")
+	k.refused("CreateStream", obj{"StreamName": "x", "Tags": obj{"": ""}}, "InvalidArgumentException", "The key of a tag")
+	call[obj](k, "CreateStream", obj{"StreamName": "x", "Tags": obj{"a": "b"}, "MaxRecordSizeInKiB": 10240, "RecordDistributionStrategy": "USER_PARTITION_KEY"})
+	if st, err := k.store.Stream(t.Context(), "x"); err != nil || st.Tags["a"] != "b" || st.MaxRecord != 10<<20 {
+		t.Errorf("%+v, %v", st, err)
+	}
 }
 
 // TestDeleteStream deletes a stream that a pool writes to.

@@ -22,6 +22,8 @@ type page struct {
 	From   uint64               `json:",omitzero"` // the first shard number to be shown
 	Filter string               `json:",omitzero"`
 	At     tributary.Millis     `json:",omitzero"` // of the filter
+
+	Consumer string `json:",omitzero"` // ListStreamConsumers: the last one shown, of the stream ID
 }
 
 // seal makes the NextToken of an operation.
