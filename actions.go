@@ -62,7 +62,7 @@ var actions = [...]struct {
 		service: "tributary",
 		operations: []string{
 			"Backup", "CreateAccessKey", "CreateIdentity", "CreatePool", "DeleteAccessKey", "DescribePool", "DescribeStoreMove", "GetWebhookKey",
-			"ListAccessKeys", "ListAudit", "MoveStore", "Query", "RotateAccessKey", "SetPool", "UpdateAccessKey",
+			"ListAccessKeys", "ListAudit", "MoveStore", "Query", "RenewPayloadLink", "RotateAccessKey", "SetPool", "UpdateAccessKey",
 		},
 	},
 }

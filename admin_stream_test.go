@@ -123,7 +123,9 @@ func TestKinesisStreams(t *testing.T) {
 	want(t, "embedded streams", len(list), 0)
 
 	name := tributary.Target{Name: "far", Region: "eu-west-1", RoleARN: role}.StreamName()
-	k.ok(k.FailStream(k.ctx, name, "it is gone"))
+	st, err := k.Store.Stream(k.ctx, name)
+	k.ok(err)
+	k.ok(k.FailStream(k.ctx, st, "it is gone"))
 	for _, id := range []tributary.PoolID{poolA, poolB} {
 		p, err := k.Pool(k.ctx, developer, id)
 		k.ok(err)
@@ -140,7 +142,7 @@ func TestKinesisStreams(t *testing.T) {
 	p, err := k.route(poolA, "", "", true)
 	k.ok(err)
 	want(t, "on again", p.Stream, tributary.StreamConfig{Name: "far", ID: a.Route(), RoleARN: role, Enabled: true})
-	st, err := k.Store.Stream(k.ctx, name)
+	st, err = k.Store.Stream(k.ctx, name)
 	k.ok(err)
 	want(t, "the stream's failure", st.Failure, "")
 	p, err = k.Pool(k.ctx, developer, poolB)
@@ -154,6 +156,103 @@ func TestKinesisStreams(t *testing.T) {
 	want(t, "the gap begins", p.Stream.GapFrom, off)
 	if p.Stream.Off != 0 || p.Stream.GapUntil < off {
 		t.Errorf("on again it is %+v", p.Stream)
+	}
+}
+
+// atKinesis makes the log of a stream there, that pools A and B share.
+func (k *kit) atKinesis() tributary.Stream {
+	k.t.Helper()
+	const role = "arn:aws:iam::123456789012:role/stream"
+	k.Kinesis = true
+	for _, pool := range []tributary.PoolID{poolA, poolB} {
+		_, err := k.route(pool, "far", role, true)
+		k.ok(err)
+	}
+	st, err := k.Store.Stream(k.ctx, tributary.Target{Name: "far", Region: "eu-west-1", RoleARN: role}.StreamName())
+	k.ok(err)
+	return st
+}
+
+func (k *kit) streamConfig(pool tributary.PoolID) tributary.StreamConfig {
+	k.t.Helper()
+	p, err := k.Pool(k.ctx, developer, pool)
+	k.ok(err)
+	return p.Stream
+}
+
+// TestFailStream: who turns a stream off that another one has turned on again
+// meanwhile does nothing; and what an end of the process left half done is done.
+func TestFailStream(t *testing.T) {
+	k := newFilledKit(t, tributary.Limits{})
+	st := k.atKinesis()
+	k.ok(k.FailStream(k.ctx, st, "gone"))
+	_, err := k.route(poolA, "", "", true)
+	k.ok(err)
+	k.ok(k.FailStream(k.ctx, st, "gone"))
+	now, err := k.Store.Stream(k.ctx, st.Name)
+	k.ok(err)
+	want(t, "the failure of a stream that is on again", now.Failure, "")
+	want(t, "its pool", k.streamConfig(poolB).Enabled, true)
+
+	now.Failure = "gone for good"
+	now, err = k.Store.PutStream(k.ctx, now) // and the process ends
+	k.ok(err)
+	k.ok(k.ShowFailures(k.ctx))
+	for _, pool := range []tributary.PoolID{poolA, poolB} {
+		c := k.streamConfig(pool)
+		if c.Enabled || !c.Kept || c.DisabledReason != "gone for good" {
+			t.Errorf("after the failure %+v", c)
+		}
+	}
+	now.Failure = ""
+	_, err = k.Store.PutStream(k.ctx, now)
+	k.ok(err)
+	k.ok(k.ShowFailures(k.ctx))
+	for _, pool := range []tributary.PoolID{poolA, poolB} {
+		if c := k.streamConfig(pool); !c.Enabled || c.Kept || c.DisabledReason != "" {
+			t.Errorf("on again %+v", c)
+		}
+	}
+}
+
+// TestNoteGap: pools tell what their stream never gets, and why, for as long as
+// it is so.
+func TestNoteGap(t *testing.T) {
+	k := newFilledKit(t, tributary.Limits{})
+	st := k.atKinesis()
+	const minute tributary.Millis = 60_000
+	at := startOfTime
+	k.ok(k.FailStream(k.ctx, st, "It is gone."))
+	note := func(from, until tributary.Millis, continues bool) {
+		t.Helper()
+		k.ok(k.NoteGap(k.ctx, tributary.Gap{Stream: st.ID, Entries: 3, From: from, Until: until, Continues: continues}))
+	}
+	note(at, at+minute, false)
+	note(at+2*minute, at+3*minute, true)
+	k.ok(k.ShowFailures(k.ctx)) // keeps it
+	for _, pool := range []tributary.PoolID{poolA, poolB} {
+		c := k.streamConfig(pool)
+		want(t, "the gap", fmt.Sprint(c.GapFrom, c.GapUntil), fmt.Sprint(at, at+3*minute))
+		want(t, "the reason", c.DisabledReason, "It is gone. Changes that were made between 2023-11-14T22:13:20Z and 2023-11-14T22:16:20Z were dropped: the backlog was over its limit. A bulk publish sends what the datasets hold now")
+	}
+	_, err := k.route(poolA, "", "", true)
+	k.ok(err)
+	for _, pool := range []tributary.PoolID{poolA, poolB} {
+		c := k.streamConfig(pool)
+		if c.GapFrom != at || c.GapUntil != at+3*minute || c.DisabledReason != "" || !c.Enabled {
+			t.Errorf("on again %+v", c)
+		}
+	}
+	// A stream that only lags tells too, and a later gap is another one.
+	note(at+9*minute, at+10*minute, false)
+	c := k.streamConfig(poolB)
+	want(t, "the gap", fmt.Sprint(c.GapFrom, c.GapUntil), fmt.Sprint(at+9*minute, at+10*minute))
+	if !c.Enabled || !strings.HasPrefix(c.DisabledReason, "Changes that were made between 2023-11-14T22:22:20Z") {
+		t.Errorf("of a stream that lags %+v", c)
+	}
+	note(at+10*minute, at+11*minute, true)
+	if c := k.streamConfig(poolB); strings.Count(c.DisabledReason, "Changes") != 1 || c.GapFrom != at+9*minute {
+		t.Errorf("it is %+v", c)
 	}
 }
 

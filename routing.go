@@ -3,6 +3,8 @@ package tributary
 import (
 	"context"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 )
 
@@ -90,21 +92,16 @@ func (s *Service) resolve(ctx context.Context, pool *Pool, name StreamName, role
 
 // FailStream stops what is sent to a stream at Kinesis, which cannot go on: the
 // streaming of its pools is off, with the reason, and their changes are kept.
-func (s *Service) FailStream(ctx context.Context, name StreamName, reason string) error {
-	for range commitTries {
-		stream, err := s.Store.Stream(ctx, name)
-		if err != nil {
-			return err
+// Nothing happens if the stream was changed since it was read: it may go on now.
+func (s *Service) FailStream(ctx context.Context, stream Stream, reason string) error {
+	stream.Failure = reason
+	if _, err := s.Store.PutStream(ctx, stream); err != nil {
+		if KindOf(err) == Stale {
+			return nil
 		}
-		stream.Failure = reason
-		if _, err = s.Store.PutStream(ctx, stream); err == nil {
-			return s.eachPool(ctx, stream.ID, "", func(c *StreamConfig) { c.Enabled, c.Kept, c.DisabledReason = false, true, reason })
-		}
-		if KindOf(err) != Stale {
-			return err
-		}
+		return err
 	}
-	return busy("stop streaming")
+	return s.showFailure(ctx, stream.Name, "")
 }
 
 // turnOn lets a stream go on that failed, and the pools with it that use it
@@ -114,8 +111,100 @@ func (s *Service) turnOn(ctx context.Context, stream Stream, but PoolID) error {
 	if _, err := s.Store.PutStream(ctx, stream); err != nil {
 		return err
 	}
-	return s.eachPool(ctx, stream.ID, but, func(c *StreamConfig) { c.Enabled, c.Kept, c.DisabledReason = true, false, "" })
+	return s.showFailure(ctx, stream.Name, but)
 }
+
+// ShowFailures makes the pools of all streams at Kinesis say whether these are
+// off: an end of the process may have come between the two.
+func (s *Service) ShowFailures(ctx context.Context) error {
+	streams, err := s.Store.Streams(ctx, "", math.MaxInt)
+	if err != nil {
+		return err
+	}
+	for i := range streams {
+		if streams[i].Kind != Kinesis {
+			continue
+		}
+		if err := s.showFailure(ctx, streams[i].Name, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showFailure makes the pools of a stream, but one, say whether it is off.
+func (s *Service) showFailure(ctx context.Context, name StreamName, but PoolID) error {
+	for range commitTries {
+		stream, err := s.Store.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := s.eachPool(ctx, stream.ID, but, func(c *StreamConfig) { c.follow(&stream) }); err != nil {
+			return err
+		}
+		// What came meanwhile may have been shown to some pools, and this to others.
+		again, err := s.Store.Stream(ctx, name)
+		if err != nil || again.Revision == stream.Revision {
+			return err
+		}
+	}
+	return busy("show failure")
+}
+
+// follow takes over whether the stream is off, and why.
+func (c *StreamConfig) follow(stream *Stream) {
+	off := stream.Failure != ""
+	switch {
+	case off && !strings.HasPrefix(c.DisabledReason, stream.Failure): // what follows it is a gap
+		c.DisabledReason = stream.Failure
+	case !off && c.Kept:
+		c.DisabledReason = ""
+	}
+	c.Enabled, c.Kept = !off, off
+}
+
+// Gap is entries of a stream's log that a sink never gets.
+type Gap struct {
+	Stream      StreamID
+	Group       string // lease group of the sink
+	Entries     uint64 // counted by positions: after a restore it may say more
+	From, Until Millis // when the first and the last arrived
+	Continues   bool   // one that the sink has not got to yet
+}
+
+// Add makes a gap hold another one of the same stream and group.
+func (g *Gap) Add(other *Gap) {
+	g.Continues = g.Continues || other.Continues
+	if other.Entries == 0 {
+		return
+	}
+	if g.Entries == 0 || other.From < g.From {
+		g.From = other.From
+	}
+	g.Until = max(g.Until, other.Until)
+	g.Entries += other.Entries
+}
+
+// NoteGap notes a gap in what a stream at Kinesis gets, with the pools that
+// write to it.
+func (s *Service) NoteGap(ctx context.Context, g Gap) error {
+	return s.eachPool(ctx, g.Stream, "", func(c *StreamConfig) {
+		from := g.From
+		if g.Continues && c.GapFrom != 0 {
+			from = min(from, c.GapFrom)
+		}
+		c.GapFrom, c.GapUntil = from, g.Until
+		failure, _, _ := strings.Cut(c.DisabledReason, gapText)
+		if failure = strings.TrimSpace(failure); failure != "" {
+			failure += " "
+		}
+		at := func(m Millis) string { return m.Time().Format(time.RFC3339) }
+		c.DisabledReason = failure + gapText + fmt.Sprintf(" between %s and %s were dropped: the backlog was over its limit. A bulk publish sends what the datasets hold now", at(from), at(g.Until))
+	})
+}
+
+// gapText begins what a DisabledReason says of a gap.
+const gapText = "Changes that were made"
 
 // turnOff ends the streaming of pools whose stream is about to be deleted.
 func (s *Service) turnOff(ctx context.Context, stream Stream) error {
@@ -144,7 +233,10 @@ func (s *Service) eachPool(ctx context.Context, stream StreamID, but PoolID, edi
 
 func (s *Service) editStream(ctx context.Context, pool Pool, stream StreamID, edit func(*StreamConfig)) error {
 	for range commitTries {
-		edit(&pool.Stream)
+		before := pool.Stream
+		if edit(&pool.Stream); pool.Stream == before {
+			return nil
+		}
 		err := s.Store.PutPool(ctx, pool)
 		if KindOf(err) != Stale {
 			return err

@@ -268,6 +268,9 @@ func otherPaths() []operation {
 	}
 	payload := func(w *tenants) string { return w.linkPath() }
 	out := []operation{
+		{"RenewPayloadLink", ownService, func(w *tenants, _ *tenant, _ *holding) ask {
+			return ask{service: ownService, method: "POST", path: "/_tributary/v1/payload-links", body: encode(w.T, object{"Link": w.link})}
+		}, denied},
 		at("GetPayload", ownService, "GET", payload, denied),
 		at("HeadPayload", ownService, "HEAD", payload, denied),
 		at("PostPayload", ownService, "POST", payload, refused),

@@ -7,20 +7,30 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"tributary"
 )
 
 // Retention trims the logs: an embedded stream's after its retention, the
-// default log once every group has it. What a group has not got is kept for
-// Backlog at most. An entry's age is the higher of what its arrival says and
-// how long it was seen here: where the clock was ahead for a while, all later
-// entries arrive in the future. Store is required.
+// others once every group has it. What a group has not got is kept for Backlog,
+// or up to BacklogBytes, at most. An entry's age is the higher of what its arrival says and how long
+// it was seen here: where the clock was ahead for a while, all later entries
+// arrive in the future. Store is required.
 type Retention struct {
-	Store   tributary.Store
-	Groups  []string         // lease groups that must have an entry before it goes
-	Backlog time.Duration    // 0: 7 days
+	Store  tributary.Store
+	Groups []string // lease groups that must have an entry before it goes
+	// KindGroups are further ones, for the streams of a kind.
+	KindGroups map[tributary.StreamKind][]string
+	Backlog    time.Duration // 0: 7 days
+	// BacklogBytes is how much the logs of streams at Kinesis may take together (0: no
+	// limit), as Size estimates it.
+	BacklogBytes int64
+	Size         func(context.Context, tributary.Shard) (int64, error)
+	// Dropped, if set, hears of entries of a stream that a group never gets,
+	// before they are trimmed. If it fails they are kept.
+	Dropped func(ctx context.Context, gap tributary.Gap) error
 	Every   time.Duration    // 0: a minute
 	Log     *slog.Logger     // nil: no log
 	Now     func() time.Time // nil: time.Now
@@ -63,7 +73,7 @@ func (r *Retention) Trim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keep, err := r.keep(ctx)
+	rules, err := r.rules(ctx)
 	if err != nil {
 		return err
 	}
@@ -71,38 +81,68 @@ func (r *Retention) Trim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := sweep{Retention: r, delivered: delivered, before: r.marks}
+	w := sweep{Retention: r, rules: rules, delivered: delivered, before: r.marks}
 	r.marks = map[markKey]mark{}
+	if w.full, err = w.overfull(ctx, shards); err != nil {
+		return err
+	}
+	plans := map[tributary.StreamID][]plan{}
 	var failed []error
 	for _, s := range shards {
-		age, known := keep[s.Stream]
-		if !known {
+		if _, known := rules[s.Stream]; !known {
 			continue
 		}
-		if err := w.trim(ctx, s, age); err != nil && tributary.KindOf(err) != tributary.NotFound {
-			failed = append(failed, fmt.Errorf("shard %s: %w", s, err))
+		p, err := w.plan(ctx, s)
+		failed = append(failed, about(s, err))
+		if err == nil {
+			plans[s.Stream] = append(plans[s.Stream], p)
 		}
+	}
+	for id, of := range plans {
+		failed = append(failed, w.trim(ctx, id, of))
 	}
 	return errors.Join(failed...)
 }
 
-// keep is how long each stream's entries stay.
-func (r *Retention) keep(ctx context.Context) (map[tributary.StreamID]time.Duration, error) {
+// about says which shard an error is of. One that is gone is none.
+func about(s tributary.Shard, err error) error {
+	if err == nil || tributary.KindOf(err) == tributary.NotFound {
+		return nil
+	}
+	return fmt.Errorf("shard %s: %w", s, err)
+}
+
+// rule is how a stream's entries go.
+type rule struct {
+	keep   time.Duration // they stay at least
+	groups []string      // that must have them
+	outbox bool          // nobody but its groups reads it
+}
+
+func (r *Retention) rules(ctx context.Context) (map[tributary.StreamID]rule, error) {
 	streams, err := r.Store.Streams(ctx, "", math.MaxInt)
 	if err != nil {
 		return nil, err
 	}
-	keep := map[tributary.StreamID]time.Duration{tributary.DefaultStream: 0}
+	rules := map[tributary.StreamID]rule{tributary.DefaultStream: {groups: r.Groups}}
 	for _, s := range streams {
-		keep[s.ID] = s.Retention + grace
+		of := rule{groups: slices.Concat(r.Groups, r.KindGroups[s.Kind]), outbox: s.Kind == tributary.Kinesis}
+		if !of.outbox {
+			of.keep = s.Retention + grace
+		}
+		rules[s.ID] = of
 	}
-	return keep, nil
+	return rules, nil
 }
 
 // delivered is what each group has got of each shard.
-func (r *Retention) delivered(ctx context.Context) ([]map[tributary.Shard]tributary.Position, error) {
-	var out []map[tributary.Shard]tributary.Position
-	for _, g := range r.Groups {
+func (r *Retention) delivered(ctx context.Context) (map[string]map[tributary.Shard]tributary.Position, error) {
+	out := map[string]map[tributary.Shard]tributary.Position{}
+	groups := slices.Clone(r.Groups)
+	for _, more := range r.KindGroups {
+		groups = append(groups, more...)
+	}
+	for _, g := range groups {
 		leases, err := r.Store.Leases(ctx, g)
 		if err != nil {
 			return nil, err
@@ -111,7 +151,7 @@ func (r *Retention) delivered(ctx context.Context) ([]map[tributary.Shard]tribut
 		for _, l := range leases {
 			got[l.Shard] = l.Checkpoint
 		}
-		out = append(out, got)
+		out[g] = got
 	}
 	return out, nil
 }
@@ -119,49 +159,104 @@ func (r *Retention) delivered(ctx context.Context) ([]map[tributary.Shard]tribut
 // sweep is one pass over all shards.
 type sweep struct {
 	*Retention
-	delivered []map[tributary.Shard]tributary.Position
-	before    map[markKey]mark // the marks of the pass before
+	rules     map[tributary.StreamID]rule
+	delivered map[string]map[tributary.Shard]tributary.Position
+	before    map[markKey]mark                       // the marks of the pass before
+	full      map[tributary.Shard]tributary.Position // up to here logs are over BacklogBytes
 }
 
-func (w *sweep) trim(ctx context.Context, s tributary.Shard, keep time.Duration) error {
-	through, err := w.olderThan(ctx, s, keep)
+// plan is how far a shard is to be trimmed.
+type plan struct {
+	shard            tributary.Shard
+	horizon, through tributary.Position
+	lost             []tributary.Gap // what groups never get; without entries: a gap of before that a group has not passed
+}
+
+func (w *sweep) plan(ctx context.Context, s tributary.Shard) (plan, error) {
+	r := w.rules[s.Stream]
+	through, err := w.olderThan(ctx, s, r.keep)
 	if err != nil {
-		return err
+		return plan{}, err
 	}
-	for _, got := range w.delivered {
-		through = min(through, got[s]) // positions of one shard: text order is their order
-	}
-	overdue, err := w.olderThan(ctx, s, max(keep, cmp.Or(w.Backlog, 7*24*time.Hour)))
+	overdue, err := w.olderThan(ctx, s, max(r.keep, cmp.Or(w.Backlog, 7*24*time.Hour)))
 	if err != nil {
-		return err
+		return plan{}, err
 	}
+	overdue = max(overdue, w.full[s])
 	horizon, err := w.Store.Find(ctx, s, 0)
 	if err != nil {
-		return err
+		return plan{}, err
 	}
-	if overdue > through {
-		lost, err := w.holds(ctx, s, max(through, horizon), overdue)
-		if err != nil {
-			return err
+	p := plan{shard: s, horizon: horizon}
+	for _, g := range r.groups {
+		got := w.delivered[g][s]
+		through = min(through, got) // positions of one shard: text order is their order
+		lost := tributary.Gap{Stream: s.Stream, Group: g, Continues: got < horizon && horizon != tributary.PositionOf(s, 0)}
+		if overdue > max(got, horizon) {
+			if err := w.measure(ctx, s, &lost, max(got, horizon), overdue); err != nil {
+				return plan{}, err
+			}
 		}
-		if lost {
-			through = overdue
-			if w.Log != nil {
-				w.Log.Error("entries were dropped that a sink has not got", "shard", s.String(), "through", through)
+		p.lost = append(p.lost, lost)
+	}
+	p.through = through
+	for i := range p.lost {
+		if p.lost[i].Entries > 0 {
+			p.through = max(through, overdue)
+		}
+	}
+	return p, nil
+}
+
+// trim trims the shards of a stream, and tells first of what is lost with it.
+func (w *sweep) trim(ctx context.Context, id tributary.StreamID, plans []plan) error {
+	for i, g := range w.rules[id].groups {
+		gap := tributary.Gap{Stream: id, Group: g}
+		for _, p := range plans {
+			gap.Add(&p.lost[i])
+		}
+		if gap.Entries == 0 {
+			continue
+		}
+		if w.Log != nil {
+			w.Log.Error("entries were dropped that a sink has not got", "group", g, "stream", id, "entries", gap.Entries, "from", gap.From.Time(), "until", gap.Until.Time())
+		}
+		if w.Dropped != nil {
+			if err := w.Dropped(ctx, gap); err != nil {
+				return fmt.Errorf("stream %d: %w", id, err)
 			}
 		}
 	}
-	if through <= horizon {
-		return nil
+	var failed []error
+	for _, p := range plans {
+		if p.through > p.horizon {
+			failed = append(failed, about(p.shard, w.Store.Trim(ctx, p.shard, p.through)))
+		}
 	}
-	return w.Store.Trim(ctx, s, through)
+	return errors.Join(failed...)
 }
 
-// holds tells whether there are entries above one position, up to another. What
-// a restore left out lies between positions too.
-func (w *sweep) holds(ctx context.Context, s tributary.Shard, above, through tributary.Position) (bool, error) {
+// measure measures what there is above one position, up to another. What a
+// restore left out lies between positions too.
+func (w *sweep) measure(ctx context.Context, s tributary.Shard, gap *tributary.Gap, above, through tributary.Position) error {
 	first, err := w.Store.Read(ctx, s, above, 1)
-	return len(first) > 0 && first[0].Position <= through, err
+	if err != nil || len(first) == 0 || first[0].Position > through {
+		return err
+	}
+	_, begin, err := first[0].Position.Split()
+	if err != nil {
+		return err
+	}
+	_, end, err := through.Split()
+	if err != nil {
+		return err
+	}
+	gap.Entries, gap.From, gap.Until = end-begin+1, first[0].Arrived, first[0].Arrived
+	last, err := w.Store.Read(ctx, s, tributary.PositionOf(s, end-1), 1)
+	if err == nil && len(last) > 0 && last[0].Position == through {
+		gap.Until = max(gap.Until, last[0].Arrived)
+	}
+	return err
 }
 
 // olderThan finds the last entry of at least an age.

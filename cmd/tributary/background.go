@@ -18,6 +18,7 @@ const (
 	warehouseGroup     = "warehouse"      // carries each shard's entries
 	warehouseHostGroup = "warehouse host" // has the file of the embedded warehouse
 	warehouseFileGroup = "warehouse file" // its owner had that file last; it is never given back
+	kinesisGroup       = "kinesis"        // carries each shard's entries of streams at Kinesis
 	retentionGroup     = "retention"
 	sweepGroup         = "sweep"
 )
@@ -104,9 +105,15 @@ func (s *server) buildBackground(context.Context) error {
 	} else if now.store != "" && s.cfg.Warehouse != "none" && duckdb.Available {
 		s.background = append(s.background, now.hosting.Run)
 	}
-	retention := &stream.Job{Group: retentionGroup, Node: now.node, Leases: s.store, Log: s.log,
-		// A start without the warehouse must not cost it what it has not got yet.
-		Work: (&stream.Retention{Store: s.store, Groups: []string{warehouseGroup}, Log: s.log}).Run}
+	if s.roles != nil {
+		s.background = append(s.background, s.kinesisPump().Run)
+	}
+	// A start without the warehouse, or without Kinesis, must not cost these what
+	// they have not got yet.
+	trim := &stream.Retention{Store: s.store, Groups: []string{warehouseGroup}, KindGroups: map[tributary.StreamKind][]string{tributary.Kinesis: {kinesisGroup}},
+		Backlog: s.cfg.BacklogLimit, Dropped: s.dropped, Log: s.log}
+	trim.BacklogBytes, trim.Size = s.backlogBytes(now.store)
+	retention := &stream.Job{Group: retentionGroup, Node: now.node, Leases: s.store, Log: s.log, Work: trim.Run}
 	sweep := &stream.Job{Group: sweepGroup, Node: now.node, Leases: s.store, Log: s.log, Work: s.service.RunSweep}
 	s.background = append(s.background, s.rotation.Run, s.tokens.Rotation.Run, s.audit.Run, s.service.Run, retention.Run, sweep.Run)
 	return nil

@@ -35,7 +35,7 @@ func (c *serveCmd) Validate() error {
 		return fmt.Errorf("--store-connections is %d, it must be at least %d", c.StoreConnections, leastConnections)
 	}
 	_, err := minFree(c.MinFree, 0)
-	return cmp.Or(err, checkStore("--store", c.Store), c.checkPlaces(), c.checkTLS(), c.checkDoor(), c.checkLogins(), c.checkLambda(), checkRegions("--regions", c.Regions...), c.checkSizes())
+	return cmp.Or(err, checkStore("--store", c.Store), c.checkPlaces(), c.checkTLS(), c.checkDoor(), c.checkLogins(), c.checkLambda(), c.kinesisFlags.check(), checkRegions("--regions", c.Regions...), c.checkSizes())
 }
 
 func checkAccount(account string) error {

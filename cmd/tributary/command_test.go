@@ -35,7 +35,7 @@ func tool(t *testing.T, env map[string]string, args ...string) (code int, stdout
 func usualSettings(data string) serveCmd {
 	return serveCmd{Listen: "127.0.0.1:0", Data: data, Region: "us-east-1", Account: "000000000000", Shards: new(2), MinFree: "0",
 		Warehouse: "duckdb", WarehouseMemory: 256 << 20, StreamInlineLimit: 50 << 10, Cache: 64 << 20, MemTable: 64 << 20, HeadCache: 32 << 20,
-		MemoryLimit: 1 << 30, Drain: time.Second}
+		MemoryLimit: 1 << 30, Drain: time.Second, kinesisFlags: kinesisFlags{BacklogLimit: time.Hour}}
 }
 
 // startServer runs a server in this process until the test ends.
@@ -116,6 +116,15 @@ func TestCommandLine(t *testing.T) {
 		{"URLHost", []string{"serve", "--public-url", "http://:80"}, 2, "a host"},
 		{"URLPath", []string{"serve", "--public-url", "https://example.org/sync"}, 2, "no path"},
 		{"URLQuery", []string{"serve", "--public-url", "https://example.org/?a=b"}, 2, "no path"},
+		{"Kinesis", []string{"serve", "--kinesis", "amazon"}, 2, `--kinesis is "amazon", it must be aws, or like http://127.0.0.1:4567`},
+		{"STSEndpoint", []string{"serve", "--kinesis", "aws", "--sts-endpoint", "nowhere"}, 2, `--sts-endpoint is "nowhere", it must be none, or like`},
+		{"STSWithoutKinesis", []string{"serve", "--sts-endpoint", "none"}, 2, "--sts-endpoint needs --kinesis"},
+		{"BucketWithoutKinesis", []string{"serve", "--payload-bucket", "payloads"}, 2, "--payload-bucket needs --kinesis"},
+		{"BucketName", []string{"serve", "--kinesis", "aws", "--payload-bucket", "s3://payloads"}, 2, `--payload-bucket is "s3://payloads"`},
+		{"PrefixWithoutBucket", []string{"serve", "--kinesis", "aws", "--payload-prefix", "x/"}, 2, "--payload-prefix needs --payload-bucket"},
+		{"S3WithoutBucket", []string{"serve", "--kinesis", "aws", "--s3-endpoint", "http://127.0.0.1:1"}, 2, "--s3-endpoint needs --payload-bucket"},
+		{"S3Endpoint", []string{"serve", "--kinesis", "aws", "--payload-bucket", "payloads", "--s3-endpoint", "there/"}, 2, `--s3-endpoint is "there/"`},
+		{"BacklogLimit", []string{"serve", "--backlog-limit", "1s"}, 2, "--backlog-limit is 1s, it must be at least 1m0s"},
 		{"Store", []string{"serve", "--store", "nonsense://u:secret@h/x"}, 2, "--store is no database: it must be postgres://USER:PASSWORD@HOST:PORT/DATABASE"},
 		{"StorePort", []string{"serve", "--store", "postgres://u:secret@h:port/x"}, 2, "`postgres://u:xxxxx@h:port/x`: invalid port; it must be postgres://"},
 		{"AccountOfKey", []string{"access-key", "list", "--account", "12"}, 2, "12 digits"},

@@ -30,6 +30,8 @@ import (
 	"tributary/front/ops"
 	"tributary/front/payload"
 	"tributary/front/sts"
+	"tributary/sink/kinesis"
+	"tributary/sink/s3"
 	"tributary/store/move"
 	"tributary/store/pebblestore"
 	"tributary/store/pgstore"
@@ -70,6 +72,8 @@ type serveCmd struct {
 	WarehouseFile   string   `help:"File of the embedded warehouse. On a disk that several nodes share, any of them can take it over. Default: warehouse.duckdb in the data folder." placeholder:"FILE"`
 	WarehouseLoss   bool     `help:"Take the embedded warehouse over even if entries that this node's file lacks are no longer in the log."`
 	WarehouseMemory byteSize `default:"512MiB" help:"Memory that the warehouse may use." placeholder:"SIZE"`
+
+	kinesisFlags
 
 	StreamInlineLimit byteSize `default:"50KiB" help:"Size of a stream record from which on it carries a link instead of its records." placeholder:"SIZE"`
 	KinesisLimits     bool     `help:"Refuse what is faster than Amazon's shards are: 5 GetRecords and 2 MiB read, 1,000 records and 1 MiB put per second and shard."`
@@ -115,6 +119,8 @@ type server struct {
 	movable   *move.Store // the store, as that which can be moved
 	moving    moving
 	warehouse hosted
+	roles     *kinesis.Clients // nil: all streams are embedded
+	bucket    *s3.Bucket       // nil: large updates stay in their stream record
 	ops       *ops.Ops
 	http      *http.Server
 
@@ -128,7 +134,7 @@ type server struct {
 func newServer(ctx context.Context, c *serveCmd, log *slog.Logger) (*server, error) {
 	s := &server{cfg: c, log: log, fail: make(chan error, 1)}
 	s.moving.init()
-	for _, step := range []func(context.Context) error{s.limitMemory, s.openTLS, s.listen, s.tellDoor, s.limitConnections, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openSignIn, s.openWarehouse, s.tellLost, s.buildFronts, s.openTriggers, s.buildBackground} {
+	for _, step := range []func(context.Context) error{s.limitMemory, s.openTLS, s.listen, s.tellDoor, s.limitConnections, s.listenDebug, s.openStore, s.joinNodes, s.openAuth, s.checkKeys, s.openSealing, s.openSignIn, s.openKinesis, s.openWarehouse, s.tellLost, s.buildFronts, s.openTriggers, s.buildBackground} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -349,8 +355,10 @@ func (s *server) publicURL() string {
 func (s *server) buildFronts(context.Context) error {
 	s.ops = ops.New(s.store.Ready)
 	s.ops.WatchLag(s.store, warehouseGroup)
+	s.ops.WatchKinesis(s.store, kinesisGroup)
 	links := &payload.Links{Sealer: s.sealer, PublicURL: s.publicURL(), Region: s.cfg.Region}
 	limits, observe := s.limits(), s.ops.Observe
+	payloadHandler := &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe}
 	authenticate, begin := limits.Wrap(s.auth.Authenticate), s.begin(limits)
 	f := &fronts{
 		sync:     s.cfg.openToPages(cognitosync.New(cognitosync.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Log: s.log, Observe: observe})),
@@ -358,9 +366,9 @@ func (s *server) buildFronts(context.Context) error {
 		kinesis: s.cfg.openToPages(kinesisapi.New(kinesisapi.Config{Service: s.service, Log: s.store, Sealer: s.sealer, Authenticate: authenticate, Begin: begin, Link: links.Link,
 			InlineLimit: int(s.cfg.StreamInlineLimit), Region: s.cfg.Region, Account: s.cfg.Account, Limits: s.cfg.KinesisLimits, Logger: s.log, Observe: observe})),
 		sts:     s.cfg.openToPages(sts.New(sts.Config{Service: s.service, Authenticate: authenticate, Begin: begin, Admit: limits.Admit, Issue: s.auth.Issue, Log: s.log, Observe: observe})),
-		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Begin: begin, AccessKeys: &auth.Developers{Auth: s.auth}, Audit: s.audit.Read, Query: s.query, Backup: s.backup, Move: s.startMove, Moved: s.moving.state, Log: s.log, Observe: observe}), s.warehouseNode),
+		api:     newForwarder(api.New(api.Config{Service: s.service, Authenticate: authenticate, Begin: begin, AccessKeys: &auth.Developers{Auth: s.auth}, Audit: s.audit.Read, Payloads: &payloads{handler: payloadHandler, links: links, streams: s.store, bucket: s.bucket}, Query: s.query, Backup: s.backup, Move: s.startMove, Moved: s.moving.state, Log: s.log, Observe: observe}), s.warehouseNode),
 		openID:  s.cfg.openToPages(s.tokens),
-		payload: &payload.Handler{Log: s.store, Sealer: s.sealer, Logger: s.log, Observe: observe},
+		payload: payloadHandler,
 		ops:     s.ops,
 	}
 	s.http = s.httpServer(f)

@@ -71,7 +71,7 @@ func (s *settings) file(r io.Reader) (kong.Resolver, error) {
 	return &resolver{settings: s, path: path, lines: lines}, nil
 }
 
-var flagPattern = regexp.MustCompile(`--([a-z][a-z-]*)`)
+var flagPattern = regexp.MustCompile(`--([a-z][a-z0-9-]*)`)
 
 // origin adds to an error about a flag where the flag's value comes from.
 func (s *settings) origin(err error) error {

@@ -39,6 +39,8 @@ type Config struct {
 	Moved func() *Move
 	// AccessKeys manages the developers' access keys.
 	AccessKeys AccessKeys
+	// Payloads are what links of stream records lead to.
+	Payloads Payloads
 	// Audit reads a page of the audit log.
 	Audit   func(context.Context, audit.Query) (audit.Page, error)
 	Log     *slog.Logger
@@ -71,7 +73,7 @@ func New(c Config) http.Handler {
 }
 
 func (f *front) operations() []op {
-	return append(f.accessKeyOperations(), []op{
+	return append(append(f.accessKeyOperations(), f.payloadOperations()...), []op{
 		{Name: "CreatePool", Method: "POST", Path: Prefix + "pools", Handle: awswire.StrictHandler(f.createPool)},
 		{Name: "DescribePool", Method: "GET", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.describePool)},
 		{Name: "SetPool", Method: "POST", Path: Prefix + "pools/{PoolId}", Handle: awswire.StrictHandler(f.setPool)},

@@ -39,6 +39,7 @@ type kit struct {
 	done             []string // the calls, each with its resource
 	details          []string // of the last call
 	log              *audit.Log
+	payloads         payloads
 }
 
 func newKit(t *testing.T) *kit {
@@ -50,7 +51,7 @@ func newKit(t *testing.T) *kit {
 	a := &auth.Auth{Keys: store, Sealer: sealer, Account: account}
 	k.log = &audit.Log{Store: store}
 	service := &tributary.Service{Store: store, Sealer: sealer, Account: account, Region: "us-east-1"}
-	k.server = httptest.NewServer(api.New(api.Config{Service: service, Authenticate: a.Authenticate, Query: k.query, Backup: k.backup, AccessKeys: &auth.Developers{Auth: a}, Audit: k.log.Read, Begin: k.begin}))
+	k.server = httptest.NewServer(api.New(api.Config{Service: service, Authenticate: a.Authenticate, Query: k.query, Backup: k.backup, AccessKeys: &auth.Developers{Auth: a}, Audit: k.log.Read, Payloads: &k.payloads, Begin: k.begin}))
 	t.Cleanup(k.server.Close)
 	k.developer, err = a.NewAccessKey(t.Context())
 	k.ok(err)

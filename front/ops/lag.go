@@ -40,13 +40,9 @@ func (o *Ops) measure(ctx context.Context, gauge *prometheus.GaugeVec, group str
 	if err != nil {
 		return // not ready, and says so
 	}
-	leases, err := o.log.Leases(ctx, group)
+	got, err := o.checkpoints(ctx, group)
 	if err != nil {
 		return
-	}
-	got := map[tributary.Shard]tributary.Position{}
-	for _, l := range leases {
-		got[l.Shard] = l.Checkpoint
 	}
 	for _, s := range shards {
 		next, err := o.log.Read(ctx, s, got[s], 1)
@@ -55,6 +51,16 @@ func (o *Ops) measure(ctx context.Context, gauge *prometheus.GaugeVec, group str
 		}
 		gauge.WithLabelValues(group, s.String()).Set(age(next, err))
 	}
+}
+
+// checkpoints is what a group has got.
+func (o *Ops) checkpoints(ctx context.Context, group string) (map[tributary.Shard]tributary.Position, error) {
+	leases, err := o.log.Leases(ctx, group)
+	got := map[tributary.Shard]tributary.Position{}
+	for _, l := range leases {
+		got[l.Shard] = l.Checkpoint
+	}
+	return got, err
 }
 
 // age is how old the first of some entries is, in seconds.

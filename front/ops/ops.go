@@ -26,6 +26,7 @@ type Ops struct {
 	failures *prometheus.CounterVec
 	log      Log // of which the lag is measured
 	groups   []string
+	outbox   outbox
 }
 
 // New makes it. ready tells why the server would refuse a write now.
@@ -43,8 +44,9 @@ func New(ready func(context.Context) error) *Ops {
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tributary_delivery_failures_total", Help: "Deliveries to a sink that failed and are tried again.",
 		}, []string{"group", "shard"}),
+		outbox: newOutbox(),
 	}
-	o.registry.MustRegister(o.requests, o.entries, o.failures,
+	o.registry.MustRegister(o.requests, o.entries, o.failures, o.outbox.sent, o.outbox.failed, o.outbox.dropped,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return o
 }
@@ -76,7 +78,7 @@ func (o *Ops) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		_, _ = fmt.Fprintln(w, "ready")
 	case "/metrics":
-		promhttp.HandlerFor(prometheus.Gatherers{o.registry, o.lag(r.Context())}, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+		promhttp.HandlerFor(prometheus.Gatherers{o.registry, o.lag(r.Context()), o.kinesisLag(r.Context())}, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	default:
 		http.NotFound(w, r)
 	}

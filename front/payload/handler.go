@@ -69,10 +69,10 @@ func (h *Handler) answer(r *http.Request) (int, []byte) {
 	if !ok {
 		return missing(r)
 	}
-	c, err := h.entry(r.Context(), shard, pos, n)
+	e, err := h.entry(r.Context(), shard, pos, n)
 	switch {
-	case err == nil && c != nil:
-		return http.StatusOK, streamrec.AppendRecords(nil, c.Records)
+	case err == nil && e != nil && e.Change != nil:
+		return http.StatusOK, streamrec.AppendRecords(nil, e.Change.Records)
 	case err == nil:
 		return missing(r)
 	case tributary.KindOf(err) == tributary.Unavailable:
@@ -142,8 +142,8 @@ func parse(path string) (tributary.Shard, tributary.Position, uint64, bool) {
 	return shard, pos, n, streamErr == nil && numberErr == nil && err == nil && of == shard && n > 0
 }
 
-// entry reads the change at a position, nil if it is not there any more.
-func (h *Handler) entry(ctx context.Context, shard tributary.Shard, pos tributary.Position, n uint64) (*tributary.Change, error) {
+// entry reads the entry at a position, nil if it is not there any more.
+func (h *Handler) entry(ctx context.Context, shard tributary.Shard, pos tributary.Position, n uint64) (*tributary.Entry, error) {
 	entries, err := h.Log.Read(ctx, shard, tributary.PositionOf(shard, n-1), 1)
 	switch kind := tributary.KindOf(err); {
 	case err != nil && (kind == tributary.NotFound || kind == tributary.Invalid):
@@ -153,7 +153,7 @@ func (h *Handler) entry(ctx context.Context, shard tributary.Shard, pos tributar
 	case len(entries) == 0 || entries[0].Position != pos:
 		return nil, nil
 	}
-	return entries[0].Change, nil
+	return &entries[0], nil
 }
 
 func missing(r *http.Request) (int, []byte) {
