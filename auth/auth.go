@@ -157,6 +157,14 @@ func (a *Auth) Check(k tributary.AccessKey) error {
 	return err
 }
 
+// HasSecret tells whether a stored access key has a secret.
+//
+// Errors: as of [Auth.Check].
+func (a *Auth) HasSecret(k tributary.AccessKey, secret string) (bool, error) {
+	stored, err := a.Sealer.Open(keyContext(k.ID), string(k.Sealed))
+	return err == nil && string(stored) == secret, err
+}
+
 // PutAccessKey stores a developer's access key. Nobody can read its secret from
 // the store.
 //

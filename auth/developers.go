@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -65,11 +66,13 @@ func (d *Developers) create(ctx context.Context, name, policy string) (k tributa
 
 // Rotate makes a key of another's name and policy, as Create does. The old one
 // is good for keep more; with 0 it is disabled. A key that is to end is not
-// rotated: the new one would have no end. An error of the store can leave both
-// keys good.
+// rotated: the new one would have no end.
 //
 // Errors: NotFound; Invalid if the old key is not good, or is to end, or keep is
-// not between 0 and [tributary.MaxAccessKeyOverlap].
+// not between 0 and [tributary.MaxAccessKeyOverlap]; Busy if its name or policy
+// is changed meanwhile. After these no new key is left. Unavailable, with both
+// keys' ids, if the old one may have ended: then the new one is left, whose
+// secret nobody knows.
 func (d *Developers) Rotate(ctx context.Context, id string, keep time.Duration) (k tributary.AccessKey, secret string, err error) {
 	const op = "rotate access key"
 	if keep < 0 || keep > tributary.MaxAccessKeyOverlap {
@@ -85,19 +88,41 @@ func (d *Developers) Rotate(ctx context.Context, id string, keep time.Duration) 
 	if k, secret, err = d.create(ctx, old.Name, old.Policy); err != nil {
 		return k, "", err
 	}
-	_, err = d.change(ctx, id, func(old *tributary.AccessKey) error {
-		if err := d.mayRotate(old); err != nil { // another rotation was faster
+	refused := false
+	_, err = d.change(ctx, id, func(now *tributary.AccessKey) error {
+		err := d.mayRotate(now)
+		if err == nil && (now.Name != old.Name || now.Policy != old.Policy) { // the new key has the old ones
+			err = tributary.Errorf(tributary.Busy, op, "The access key %s was changed while it was rotated. Try again", id)
+		}
+		if refused = err != nil; refused {
 			return err
 		}
-		if old.Disabled = keep == 0; !old.Disabled {
-			old.Until = d.now() + tributary.Millis(keep.Milliseconds())
+		if now.Disabled = keep == 0; !now.Disabled {
+			now.Until = d.now() + tributary.Millis(keep.Milliseconds())
 		}
 		return nil
 	})
-	if err != nil { // a good key that nobody knows must not stay
-		return tributary.AccessKey{}, "", errors.Join(err, d.Auth.Keys.DeleteAccessKey(context.WithoutCancel(ctx), k.ID))
+	if err != nil {
+		refused = refused || tributary.KindOf(err) == tributary.NotFound // another has deleted it
+		return tributary.AccessKey{}, "", d.withdraw(context.WithoutCancel(ctx), &k, &old, refused, err)
 	}
 	return k, secret, nil
+}
+
+// withdraw deletes the key of a rotation that failed, for nobody knows it,
+// unless it may be the only good one of the two. Where the rotation was not
+// refused, a store that failed may have ended the old key, or do so yet: it is
+// written as it was, which a late write does not survive.
+func (d *Developers) withdraw(ctx context.Context, k, old *tributary.AccessKey, refused bool, cause error) error {
+	if !refused {
+		if _, err := d.write(ctx, old.ID, d.mayRotate); err != nil {
+			return &tributary.Error{
+				Kind: tributary.Unavailable, Op: "rotate access key", Err: errors.Join(cause, err),
+				Msg: fmt.Sprintf("The rotation of the access key %s failed, and may have ended it all the same. So the new one, %s, was left, whose secret nobody knows: look at both in the list, and disable that one", old.ID, k.ID),
+			}
+		}
+	}
+	return errors.Join(cause, d.Auth.Keys.DeleteAccessKey(ctx, k.ID))
 }
 
 func (d *Developers) mayRotate(k *tributary.AccessKey) error {

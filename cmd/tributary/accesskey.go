@@ -147,11 +147,11 @@ func (c *accessKeyRotateCmd) tellStale(e *env) {
 	if old, err := readCredentials(path); err != nil || old.AccessKeyID != c.ID {
 		return
 	}
-	how := "put the new one there; next time, --out " + path + " does it"
+	where := ""
 	if c.Out != "" {
-		how = "mv " + c.Out + " " + path
+		where = "of " + c.Out + " "
 	}
-	_, _ = fmt.Fprintf(e.stderr, "%s still has the old key: %s\n", path, how)
+	_, _ = fmt.Fprintf(e.stderr, "%s still has the old key: put the new one %sthere; next time, --out %s alone does it\n", path, where, path)
 }
 
 type accessKeyDisableCmd struct{ oneKey }

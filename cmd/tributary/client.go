@@ -88,18 +88,10 @@ func readCredentials(path string) (awswire.Credentials, error) {
 	profile := ""
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
-		if strings.HasPrefix(line, "[") {
-			profile = strings.Trim(line, "[] ")
-		}
-		name, value, _ := strings.Cut(line, "=")
-		if profile != "default" {
-			continue
-		}
-		switch value = strings.TrimSpace(value); strings.TrimSpace(name) {
-		case "aws_access_key_id":
+		switch name, value := defaultSetting(lines.Text(), &profile); name {
+		case keyIDSetting:
 			c.AccessKeyID = value
-		case "aws_secret_access_key":
+		case secretSetting:
 			c.SecretKey = value
 		case "aws_session_token":
 			c.SessionToken = value
@@ -112,6 +104,23 @@ func readCredentials(path string) (awswire.Credentials, error) {
 		return c, fmt.Errorf("%s has no key in its profile [default]", path)
 	}
 	return c, nil
+}
+
+// The settings of a shared credentials file that are an access key.
+const keyIDSetting, secretSetting = "aws_access_key_id", "aws_secret_access_key"
+
+// defaultSetting reads a line of a shared credentials file, which may begin
+// another profile. It gives a setting of [default], or "".
+func defaultSetting(line string, profile *string) (name, value string) {
+	line = strings.TrimSpace(line)
+	if strings.HasPrefix(line, "[") {
+		*profile = strings.Trim(line, "[] ")
+	}
+	if *profile != "default" {
+		return "", ""
+	}
+	name, value, _ = strings.Cut(line, "=")
+	return strings.TrimSpace(name), strings.TrimSpace(value)
 }
 
 // call calls one of the server's own operations.

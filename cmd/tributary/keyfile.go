@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"tributary"
 	"tributary/awswire"
@@ -14,8 +15,9 @@ import (
 
 // keyFile is a file that a new key is to be written to.
 type keyFile struct {
-	path string
-	text string              // what is there
+	path string // free of symbolic links
+	text string // what is there
+	was  os.FileInfo
 	old  awswire.Credentials // the key in it that the new one replaces
 }
 
@@ -31,20 +33,81 @@ func openKeyFile(path, rotated string) (*keyFile, error) {
 	if rotated == "" {
 		return nil, fmt.Errorf("--out %s is there already: move it away, or name another file", path)
 	}
-	text, err := os.ReadFile(path)
-	old, _ := readCredentials(path)
-	if err != nil || old.AccessKeyID != rotated {
+	f, err := readKeyFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--out %s is there already, and cannot be used: %w", path, err)
+	}
+	if f.old.AccessKeyID != rotated {
 		return nil, fmt.Errorf("--out %s is there already, and has not the access key %s: move it away, or name another file", path, rotated)
 	}
-	return &keyFile{path: path, text: string(text), old: old}, nil
+	return f, nil
+}
+
+func readKeyFile(path string) (f *keyFile, err error) {
+	f = new(keyFile)
+	if f.path, err = filepath.EvalSymlinks(path); err != nil { // a link stays, its target is replaced
+		return nil, err
+	}
+	if f.was, err = os.Stat(f.path); err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		return nil, err
+	}
+	f.text = string(text)
+	f.old, err = readCredentials(f.path)
+	return f, err
 }
 
 // write puts a key into the file, in the place of the old one if that is there.
 func (f *keyFile) write(k awswire.Credentials, region string) error {
-	if f.text == "" {
+	if f.was == nil {
 		return writeSecret(f.path, credentialsText(k, region))
 	}
-	return writeSecret(f.path, strings.NewReplacer(f.old.AccessKeyID, k.AccessKeyID, f.old.SecretKey, k.SecretKey).Replace(f.text))
+	return replaceSecret(f.path, f.replaced(k))
+}
+
+// replaced is the file's text with another key in [default]. All else stays.
+func (f *keyFile) replaced(k awswire.Credentials) string {
+	var out strings.Builder
+	profile := ""
+	for line := range strings.Lines(f.text) {
+		switch name, value := defaultSetting(line, &profile); {
+		case name == keyIDSetting && value == f.old.AccessKeyID:
+			line = withValue(line, value, k.AccessKeyID)
+		case name == secretSetting && value == f.old.SecretKey:
+			line = withValue(line, value, k.SecretKey)
+		}
+		out.WriteString(line)
+	}
+	return out.String()
+}
+
+// withValue puts another value into a setting's line.
+func withValue(line, old, value string) string {
+	name, rest, _ := strings.Cut(line, "=")
+	return name + "=" + strings.Replace(rest, old, value, 1)
+}
+
+// narrowed says who could use the file that was replaced and cannot use the new
+// one, "" if that is nobody.
+func (f *keyFile) narrowed() string {
+	const owners = 0o600
+	if f.was == nil {
+		return ""
+	}
+	var was []string
+	if mode := f.was.Mode().Perm(); mode&^owners != 0 {
+		was = append(was, fmt.Sprintf("mode %#o", mode))
+	}
+	if stat, ok := f.was.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
+		was = append(was, fmt.Sprintf("the owner %d", stat.Uid))
+	}
+	if was == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s had %s, now its mode is %#o and its owner %d", f.path, strings.Join(was, " and "), owners, os.Geteuid())
 }
 
 // newKeyFlags are those of a command that makes a key.
@@ -72,6 +135,9 @@ func (f *newKeyFlags) create(e *env, rotated string, make func(api.AccessKeys) (
 		}
 		if err := file.write(credentialsOf(&k, secret), f.Region); err != nil {
 			return errors.Join(err, f.printNew(e, &k, secret)) // else nobody would know it
+		}
+		if said := file.narrowed(); said != "" {
+			_, _ = fmt.Fprintln(e.stderr, said)
 		}
 		if f.JSON {
 			return f.print(e, k)

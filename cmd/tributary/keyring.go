@@ -58,9 +58,21 @@ func (f *keyFlags) dataDir() string { return cmp.Or(f.Data, "data") }
 // with gives use the access keys.
 func (f *keyFlags) with(e *env, use func(api.AccessKeys) error) error {
 	if !f.Offline {
+		f.noteUnused(e)
 		return use(&remoteKeys{f.server(), e.lookup})
 	}
 	return f.inStore(e, use)
+}
+
+// noteUnused says so if the command line names a store, or its master key, and
+// the command goes through the server. Settings of a file or the environment may
+// be there for other commands.
+func (f *keyFlags) noteUnused(e *env) {
+	for _, flag := range []struct{ name, value string }{{"store", f.Store}, {"master-key-file", f.MasterKeyFile}} {
+		if flag.value != "" && e.from[flag.name] == "" {
+			_, _ = fmt.Fprintf(e.stderr, "--%s counts with --offline only: this goes through the server %s\n", flag.name, f.Server)
+		}
+	}
 }
 
 // inStore opens the store, as serve does.

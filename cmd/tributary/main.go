@@ -49,6 +49,7 @@ type commands struct {
 type env struct {
 	ctx    context.Context
 	lookup func(string) (string, bool)
+	from   map[string]string // by flag that the command line does not give: where its value comes from
 	stdout io.Writer
 	stderr io.Writer
 }
@@ -81,7 +82,7 @@ func run(ctx context.Context, args []string, environ []string, stdout, stderr io
 			complain(errors.New(text), "")
 		}
 	}
-	if err := k.Run(&env{ctx: ctx, lookup: s.lookup, stdout: stdout, stderr: stderr}); err != nil {
+	if err := k.Run(&env{ctx: ctx, lookup: s.lookup, from: s.from, stdout: stdout, stderr: stderr}); err != nil {
 		complain(err, "")
 		return 1
 	}

@@ -45,7 +45,8 @@ func TestNodes(t *testing.T) {
 	}
 	cfg := usualSettings(t.TempDir())
 	another(filepath.Join(wrong, "master.key"))(&cfg)
-	if _, err := newServer(t.Context(), &cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "opens none of the store's access keys") {
+	if _, err := newServer(t.Context(), &cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "opens none of the store's access keys") ||
+		!strings.Contains(err.Error(), "--new-master-key --store "+databaseForm+" --data "+cfg.Data+" --master-key-file "+cfg.MasterKeyFile+`"`) {
 		t.Errorf("with another master key: %v", err)
 	}
 }

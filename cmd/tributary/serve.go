@@ -331,12 +331,12 @@ func (s *server) openAuth(ctx context.Context) error {
 // store, or of another node that made its own.
 func (s *server) checkKeys(ctx context.Context) error {
 	keys, err := s.store.AccessKeys(ctx)
-	s.fileKey = lookAtFile(filepath.Join(s.cfg.Data, credentialsName), keys, tributary.MillisOf(time.Now()))
+	s.fileKey = lookAtFile(filepath.Join(s.cfg.Data, credentialsName), keys, s.auth, tributary.MillisOf(time.Now()))
 	if err != nil || slices.ContainsFunc(keys, func(k tributary.AccessKey) bool { return s.auth.Check(k) == nil }) {
 		return err
 	}
 	return fmt.Errorf(`the master key opens none of the store's access keys: every node and every start needs the one that the store began with.
-If it is lost for good, make a key with "tributary access-key create --offline --new-master-key --data %s"`, s.cfg.Data)
+If it is lost for good, make a key with "tributary access-key create --offline --new-master-key %s"`, s.keyFlags())
 }
 
 // openSealing takes over the keys that all nodes seal tokens under.

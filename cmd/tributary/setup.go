@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -32,8 +33,8 @@ func masterKey(named, data string, keys int, many bool) ([]byte, error) {
 	if errors.Is(err, os.ErrNotExist) && named == "" {
 		if keys > 0 && many {
 			return nil, fmt.Errorf(`the master key %s is missing: copy it from a node that runs, or name it with --master-key-file.
-Only if no node and no backup has it: make another one with "openssl rand -hex %d > %s", give it to every node, and make an access key with "tributary access-key create --offline --new-master-key"`,
-				path, tributary.MasterKeyLength, path)
+Only if no node and no backup has it: make another one with "openssl rand -hex %d > %s", give it to every node, and make an access key with "tributary access-key create --offline --new-master-key --store %s --data %s"`,
+				path, tributary.MasterKeyLength, path, databaseForm, data)
 		}
 		if keys > 0 {
 			return nil, fmt.Errorf(`the master key %s is missing, and the store holds access keys that only it opens (%d of them): restore the file from a backup.
@@ -79,23 +80,41 @@ func credentialsText(key awswire.Credentials, region string) string {
 	return fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\nregion = %s\n", key.AccessKeyID, key.SecretKey, region)
 }
 
-// writeSecret writes a file that only its owner may read, whole or not at all,
-// durably.
-func writeSecret(path, text string) (err error) {
+// writeSecret writes a new file that only its owner may read, whole or not at
+// all, durably.
+//
+// Errors: os.ErrExist if it is there.
+func writeSecret(path, text string) error { return putSecret(path, text, placeNew) }
+
+// replaceSecret is writeSecret in the place of a file that is there.
+func replaceSecret(path, text string) error { return putSecret(path, text, os.Rename) }
+
+// placeNew gives a file another name, which must be free.
+func placeNew(from, to string) error {
+	err := os.Link(from, to)
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, errors.ErrUnsupported) { // the file system has no links
+		if _, err = os.Lstat(to); errors.Is(err, os.ErrNotExist) {
+			return os.Rename(from, to) // a file that comes right now is lost
+		}
+		err = cmp.Or(err, os.ErrExist)
+	}
+	if errors.Is(err, os.ErrExist) {
+		err = &os.PathError{Op: "write", Path: to, Err: os.ErrExist} // without the other name
+	}
+	return err
+}
+
+func putSecret(path, text string, place func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // has mode 0600
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
+	defer func() { _ = os.Remove(f.Name()) }() // if it still has that name
 	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err = os.Rename(f.Name(), path); err != nil {
+	if err = place(f.Name(), path); err != nil {
 		return err
 	}
 	dir, err := os.Open(filepath.Dir(path))
@@ -191,7 +210,7 @@ func (s *server) lostKey() string {
 	if s.cfg.Store != "" {
 		return fmt.Sprintf("\"tributary access-key create --offline %s\"", s.keyFlags())
 	}
-	return fmt.Sprintf("\"tributary access-key create --offline --data %s --out %s\" while the server is stopped", s.cfg.Data, filepath.Join(s.cfg.Data, credentialsName))
+	return fmt.Sprintf("\"tributary access-key create --offline %s --out %s\" while the server is stopped", s.keyFlags(), filepath.Join(s.cfg.Data, credentialsName))
 }
 
 // fileKey is what is wrong with the key of the credentials file.
@@ -202,7 +221,7 @@ type fileKey struct {
 
 // lookAtFile compares the credentials file, if it is there, with the store's
 // keys. Others may have rotated or disabled its key.
-func lookAtFile(path string, keys []tributary.AccessKey, now tributary.Millis) fileKey {
+func lookAtFile(path string, keys []tributary.AccessKey, a *auth.Auth, now tributary.Millis) fileKey {
 	in, err := readCredentials(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return fileKey{}
@@ -211,9 +230,15 @@ func lookAtFile(path string, keys []tributary.AccessKey, now tributary.Millis) f
 	}
 	i := slices.IndexFunc(keys, func(k tributary.AccessKey) bool { return k.ID == in.AccessKeyID })
 	its := "its key " + in.AccessKeyID
-	switch {
-	case i < 0:
+	if i < 0 {
 		return fileKey{its + " is not in the store", true}
+	}
+	has, err := a.HasSecret(keys[i], in.SecretKey)
+	switch {
+	case err != nil:
+		return fileKey{its + " was sealed with another master key", true}
+	case !has:
+		return fileKey{its + " has another secret in the store", true}
 	case keys[i].Disabled:
 		return fileKey{its + " is disabled", true}
 	case !keys[i].Good(now):
@@ -224,10 +249,13 @@ func lookAtFile(path string, keys []tributary.AccessKey, now tributary.Millis) f
 	return fileKey{}
 }
 
-// keyFlags are how access-key finds this node's database and master key.
-// The database is named without its password.
+// keyFlags are how access-key finds this server's store and master key. A
+// database is named without its password.
 func (s *server) keyFlags() string {
-	flags := "--store " + databaseForm + " --data " + s.cfg.Data
+	flags := "--data " + s.cfg.Data
+	if s.cfg.Store != "" {
+		flags = "--store " + databaseForm + " " + flags
+	}
 	if s.cfg.MasterKeyFile != "" {
 		flags += " --master-key-file " + s.cfg.MasterKeyFile
 	}

@@ -19,6 +19,9 @@ func TestMasterKey(t *testing.T) {
 	if _, err := masterKey("", dir, 1, false); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "master.key")+" is missing") {
 		t.Errorf("a store with keys and no master key: %v", err)
 	}
+	if _, err := masterKey("", dir, 1, true); err == nil || !strings.Contains(err.Error(), `"tributary access-key create --offline --new-master-key --store `+databaseForm+" --data "+dir+`"`) {
+		t.Errorf("a node without the master key: %v", err)
+	}
 	first, err := masterKey("", dir, 0, false)
 	if err != nil {
 		t.Fatal(err)
