@@ -321,8 +321,11 @@ func (p *Pool) SetSignIn(clients map[string][]string, rolePolicies map[string]st
 	const op = "set pool"
 	next := p.Clone()
 	for arn, ids := range clients {
-		if !providerARNPattern.MatchString(arn) || len(ids) > maxClientIDs {
-			return Errorf(Invalid, op, "OpenIDClients has %q with %d client ids: it must be the ARN of an OpenID provider, such as arn:aws:iam::000000000000:oidc-provider/accounts.example.org, with at most %d", clip(arn), len(ids), maxClientIDs)
+		if !providerARNPattern.MatchString(arn) {
+			return Errorf(Invalid, op, "OpenIDClients has %q, which is no ARN of an OpenID provider, such as arn:aws:iam::000000000000:oidc-provider/accounts.example.org", clip(arn))
+		}
+		if len(ids) > maxClientIDs {
+			return Errorf(Invalid, op, "OpenIDClients has %d client ids of %s, it must have at most %d", len(ids), clip(arn), maxClientIDs)
 		}
 		if next.OpenIDClients == nil {
 			next.OpenIDClients = map[string][]string{}

@@ -3,6 +3,7 @@ package tributary_test
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"tributary"
@@ -160,7 +161,12 @@ func TestSetSignIn(t *testing.T) {
 	set := func(clients map[string][]string, policies map[string]string) error {
 		return p.SetSignIn(clients, policies, account)
 	}
-	wantKind(t, set(map[string][]string{"id.example.org": {"a"}}, nil), tributary.Invalid)
+	for arn, text := range map[string]string{"id.example.org": `OpenIDClients has "id.example.org", which is no ARN of an OpenID provider`, provider: "OpenIDClients has 101 client ids of " + provider + ", it must have at most "} {
+		err := set(map[string][]string{arn: make([]string, 101)}, nil)
+		if wantKind(t, err, tributary.Invalid); !strings.HasPrefix(tributary.Message(err), text) {
+			t.Errorf("%v, want %s", err, text)
+		}
+	}
 	wantKind(t, set(nil, map[string]string{"user": policy}), tributary.Invalid)
 	wantKind(t, set(map[string][]string{provider: {"a"}}, map[string]string{userRole: "{}"}), tributary.Invalid)
 	const elsewhere = `{"Statement":{"Effect":"Deny","Action":"*","Resource":"arn:aws:cognito-sync:*:999999999999:identitypool/*"}}`

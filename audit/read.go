@@ -30,6 +30,7 @@ type Page struct {
 	Entries []Entry
 	Next    string // the place after it, "" if nothing was ever written
 	More    bool   // the log has more, which may not be asked for
+	Looked  int    // how many entries of the log it looked at
 }
 
 // maxLooked is how many entries a page looks at.
@@ -52,8 +53,8 @@ func (q *Query) check() error {
 	return nil
 }
 
-// selects tells whether an action is one that is asked for.
-func (q *Query) selects(action string) bool {
+// Selects tells whether an action is one that is asked for.
+func (q *Query) Selects(action string) bool {
 	if q.Action == "" {
 		return true
 	}
@@ -91,7 +92,7 @@ func (l *Log) Read(ctx context.Context, q Query) (Page, error) {
 // scan reads a page from what is after a position.
 func (l *Log) scan(ctx context.Context, shard tributary.Shard, pos tributary.Position, q *Query) (Page, error) {
 	out := Page{Next: string(pos)}
-	for looked := 0; ; {
+	for {
 		batch, err := l.Store.Read(ctx, shard, pos, 64<<10)
 		if tributary.KindOf(err) == tributary.Invalid {
 			return Page{}, tributary.Errorf(tributary.Invalid, opRead, "NextToken is not valid")
@@ -103,11 +104,11 @@ func (l *Log) scan(ctx context.Context, shard tributary.Shard, pos tributary.Pos
 			return out, nil
 		}
 		for i := range batch {
-			if len(out.Entries) == q.Limit || looked == maxLooked {
+			if len(out.Entries) == q.Limit || out.Looked == maxLooked {
 				out.More = true
 				return out, nil
 			}
-			looked++
+			out.Looked++
 			if err := q.take(&out, &batch[i]); err != nil {
 				return Page{}, err
 			}
@@ -126,7 +127,7 @@ func (q *Query) take(out *Page, from *tributary.Entry) error {
 	if err := json.Unmarshal(from.Foreign.Data, &e); err != nil {
 		return &tributary.Error{Kind: tributary.Internal, Op: opRead, Err: err}
 	}
-	if q.selects(e.Action) {
+	if q.Selects(e.Action) {
 		out.Entries = append(out.Entries, e)
 	}
 	return nil

@@ -68,7 +68,11 @@ func (c *accessKeyCreateCmd) Run(e *env) error {
 		return err
 	}
 	return c.create(e, "", func(keys api.AccessKeys) (tributary.AccessKey, string, error) {
-		return keys.Create(e.ctx, c.Name, policy)
+		k, secret, err := keys.Create(e.ctx, c.Name, policy)
+		if err == nil && policy == "" {
+			c.tellUnlimited(e, k.ID)
+		}
+		return k, secret, err
 	})
 }
 
@@ -102,14 +106,14 @@ func (c *accessKeyListCmd) Run(e *env) error {
 
 type accessKeyRotateCmd struct {
 	newKeyFlags
-	Keep time.Duration `default:"24h" help:"How long the old key is good beside the new one: whole seconds, up to 90 days. 0: it is disabled at once." placeholder:"DURATION"`
-	ID   string        `arg:"" help:"Id of the access key."`
+	Keep string `default:"24h" help:"How long the old key is good beside the new one, like 90m, 24h or 7d: whole seconds, up to 90d. 0: it is disabled at once." placeholder:"DURATION"`
+	ID   string `arg:"" help:"Id of the access key."`
 }
 
 // Validate refuses what cannot work.
 func (c *accessKeyRotateCmd) Validate() error {
-	if c.Keep < 0 || c.Keep > tributary.MaxAccessKeyOverlap || c.Keep%time.Second != 0 {
-		return fmt.Errorf("--keep is %s, it must be whole seconds between 0 and %s", c.Keep, tributary.MaxAccessKeyOverlap)
+	if keep, ok := parseDuration(c.Keep); !ok || keep > tributary.MaxAccessKeyOverlap || keep%time.Second != 0 {
+		return fmt.Errorf("--keep is %q, it must be whole seconds between 0 and %dd, like 90m, 24h or 7d", c.Keep, tributary.MaxAccessKeyOverlap/day)
 	}
 	return c.keyFlags.Validate()
 }
@@ -124,11 +128,12 @@ func (*accessKeyRotateCmd) Help() string {
 // Run makes a key in place of another.
 func (c *accessKeyRotateCmd) Run(e *env) error {
 	err := c.create(e, c.ID, func(keys api.AccessKeys) (tributary.AccessKey, string, error) {
-		k, secret, err := keys.Rotate(e.ctx, c.ID, c.Keep)
+		keep, _ := parseDuration(c.Keep) // Validate has done it
+		k, secret, err := keys.Rotate(e.ctx, c.ID, keep)
 		if err != nil {
 			return k, secret, err
 		}
-		if c.Keep == 0 {
+		if keep == 0 {
 			_, _ = fmt.Fprintf(e.stderr, "the access key %s is disabled\n", c.ID)
 		} else {
 			_, _ = fmt.Fprintf(e.stderr, "the access key %s is good for %s more\n", c.ID, c.Keep)
@@ -188,6 +193,11 @@ func (c *accessKeyPolicyCmd) Run(e *env) error {
 	return c.change(e, tributary.AccessKeyChange{Policy: &policy})
 }
 
+// tellUnlimited says what a key without a policy may do.
+func (*keyFlags) tellUnlimited(e *env, id string) {
+	_, _ = fmt.Fprintf(e.stderr, "the access key %s has no policy: it may do everything\n", id)
+}
+
 func (c *accessKeyPolicyCmd) show(e *env) error {
 	return c.with(e, func(keys api.AccessKeys) error {
 		all, err := keys.Keys(e.ctx)
@@ -201,8 +211,8 @@ func (c *accessKeyPolicyCmd) show(e *env) error {
 		case c.JSON:
 			return c.print(e, all[i])
 		case all[i].Policy == "":
-			_, err = fmt.Fprintf(e.stderr, "the access key %s has no policy: it may do everything\n", c.ID)
-			return err
+			c.tellUnlimited(e, c.ID)
+			return nil
 		}
 		return printDocument(e, all[i].Policy)
 	})

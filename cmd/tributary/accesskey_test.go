@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tributary/auth"
 	"tributary/awswire"
@@ -111,7 +112,7 @@ func TestAccessKeyCommands(t *testing.T) {
 	}
 	out, stderr = admin.must("rotate", old.AccessKeyID)
 	path, key = admin.created(out)
-	if !strings.Contains(stderr, " is good for 24h0m0s more\n") {
+	if !strings.Contains(stderr, " is good for 24h more\n") {
 		t.Errorf("%s", stderr)
 	}
 	if out, _ = admin.must("list"); !strings.Contains(out, "  until 20") {
@@ -124,9 +125,10 @@ func TestAccessKeyCommands(t *testing.T) {
 	admin.fails(1, "The policy is not valid: it has no Statement", "create", "--policy", file(t, "{}"))
 	admin.fails(1, "is empty, it must hold an IAM policy", "create", "--policy", file(t, ""))
 	admin.fails(1, "no such file", "policy", key.AccessKeyID, "/nowhere")
-	admin.fails(2, "--keep is -1s, it must be whole seconds between 0 and 2160h0m0s", "rotate", "--keep=-1s", key.AccessKeyID)
-	admin.fails(2, "--keep is 1.5s", "rotate", "--keep=1.5s", key.AccessKeyID)
-	admin.fails(2, "--keep is 2161h0m0s", "rotate", "--keep=2161h", key.AccessKeyID)
+	admin.fails(2, `--keep is "-1s", it must be whole seconds between 0 and 90d, like 90m, 24h or 7d`, "rotate", "--keep", "-1s", key.AccessKeyID)
+	admin.fails(2, `--keep is "1.5s"`, "rotate", "--keep=1.5s", key.AccessKeyID)
+	admin.fails(2, `--keep is "2161h"`, "rotate", "--keep=2161h", key.AccessKeyID)
+	admin.fails(2, `--keep is "91d"`, "rotate", "--keep", "91d", key.AccessKeyID)
 
 	out, _ = admin.must("create", "--policy", file(t, onlyPools))
 	limited, other := admin.created(out)
@@ -139,6 +141,28 @@ func TestAccessKeyCommands(t *testing.T) {
 	var made api.NewAccessKey
 	if out, stderr = admin.must("rotate", "--keep", "0", "--json", other.AccessKeyID); json.Unmarshal([]byte(out), &made) != nil || made.SecretAccessKey == "" || !strings.Contains(stderr, other.AccessKeyID+" is disabled") {
 		t.Errorf("%s%s", out, stderr)
+	}
+}
+
+// TestUnlimitedKey: who makes a key that may do everything is told so, and it is
+// good for as many days as its rotation says.
+func TestUnlimitedKey(t *testing.T) {
+	s := startServer(t, func(c *serveCmd) { c.Warehouse = "none" })
+	admin := keyTool{t, []string{"--server", s.url(), "--data", s.cfg.Data}}
+	if _, stderr := admin.must("create", "--policy", file(t, onlyPools)); stderr != "" {
+		t.Errorf("with a policy: %s", stderr)
+	}
+	out, stderr := admin.must("create")
+	_, key := admin.created(out)
+	if stderr != "the access key "+key.AccessKeyID+" has no policy: it may do everything\n" {
+		t.Errorf("without a policy: %s", stderr)
+	}
+	if _, stderr = admin.must("rotate", "--keep", "7d", key.AccessKeyID); stderr != "the access key "+key.AccessKeyID+" is good for 7d more\n" {
+		t.Errorf("%s", stderr)
+	}
+	var shown api.AccessKey
+	if out, _ = admin.must("enable", "--json", key.AccessKeyID); json.Unmarshal([]byte(out), &shown) != nil || time.Until(shown.Until) > 7*day || time.Until(shown.Until) < 7*day-time.Hour {
+		t.Errorf("%s", out)
 	}
 }
 

@@ -3,15 +3,18 @@ package main
 import (
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
-	"github.com/go-json-experiment/json"
-
+	"tributary"
 	"tributary/audit"
 	"tributary/front/api"
+	"tributary/front/cognitoidentity"
+	"tributary/front/cognitosync"
+	"tributary/front/kinesisapi"
+	"tributary/front/sts"
 )
 
 type auditCmd struct {
@@ -25,9 +28,10 @@ type auditCmd struct {
 
 // Help shows what to ask for.
 func (*auditCmd) Help() string {
-	return `Prints the time, the access key, the address, the action, its resource, how it
-ended, and what was changed, or how many times the same was done. Who deleted
-what in the last week, and all that a key did since a day:
+	return `Prints the time, how it ended, the access key and its name, the address, the
+action, its resource, and what was changed, or how many times the same was done.
+Details that are long are cut; --json has all. Who deleted what in the last week,
+and all that a key did since a day:
 
   tributary audit --since 7d --action "Delete*"
   tributary audit --since 2026-11-01 --key AKIA0123456789ABCDEF`
@@ -38,14 +42,18 @@ func (c *auditCmd) Validate() error {
 	if _, err := parseSince(c.Since, time.Now()); err != nil {
 		return err
 	}
+	if c.Action != "" {
+		if err := c.checkAction(); err != nil {
+			return err
+		}
+	}
 	return c.serverFlags.Validate()
 }
 
-const day = 24 * time.Hour
-
 // parseSince reads a time, a date, or how long before now one is.
 func parseSince(text string, now time.Time) (time.Time, error) {
-	at, ok := before(text, now)
+	length, ok := parseDuration(text)
+	at := now.Add(-length)
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if t, err := time.Parse(layout, text); err == nil {
 			at, ok = t, true
@@ -62,15 +70,36 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// before reads a length such as 24h or 7d, and gives the time that is so long
-// before now.
-func before(text string, now time.Time) (time.Time, bool) {
-	if digits, ok := strings.CutSuffix(text, "d"); ok {
-		days, err := strconv.ParseUint(digits, 10, 16)
-		return now.Add(-time.Duration(days) * day), err == nil
+// checkAction refuses a pattern that no operation has: nothing would be found, as
+// if nothing had happened.
+func (c *auditCmd) checkAction() error {
+	var known []string
+	asked := audit.Query{Action: c.Action}
+	for _, service := range []string{cognitosync.Name, cognitoidentity.Name, kinesisapi.Name, sts.Name, api.Name} {
+		for _, operation := range tributary.Operations(service) {
+			name := service + ":" + operation
+			if asked.Selects(name) {
+				return nil
+			}
+			if !strings.Contains(c.Action, ":") {
+				name = operation
+			}
+			known = append(known, begins(name)...)
+		}
 	}
-	length, err := time.ParseDuration(text)
-	return now.Add(-length), err == nil && length >= 0
+	return fmt.Errorf("--action is %q, which no operation is named%s; it must be a name such as cognito-identity:DeleteIdentityPool, cognito-identity:Delete* or DeleteIdentityPool", c.Action, didYouMean(c.Action, known, "%s"))
+}
+
+// begins gives a name, and the patterns of what begins with its first words:
+// DeleteDataset and Delete*.
+func begins(name string) []string {
+	out := []string{name}
+	for i, r := range name {
+		if i > 0 && unicode.IsUpper(r) {
+			out = append(out, name[:i]+"*")
+		}
+	}
+	return out
 }
 
 // Run prints the audit log, oldest first.
@@ -86,8 +115,8 @@ func (c *auditCmd) Run(e *env) error {
 			query.Set(name, value)
 		}
 	}
-	table := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	for {
+	out := auditPrinter{auditCmd: c, env: e}
+	for looked := 0; ; {
 		var page api.AuditPage
 		if err := c.call(e.ctx, e.lookup, "GET", "audit?"+query.Encode(), nil, &page); err != nil {
 			if e.ctx.Err() != nil && c.Follow {
@@ -95,14 +124,10 @@ func (c *auditCmd) Run(e *env) error {
 			}
 			return err
 		}
-		for i := range page.Entries {
-			if err := c.print(e, table, &page.Entries[i]); err != nil {
-				return err
-			}
-		}
-		if err := table.Flush(); err != nil {
+		if err := out.print(page.Entries); err != nil {
 			return err
 		}
+		looked += page.Looked
 		if page.NextToken != "" {
 			query.Set("nextToken", page.NextToken)
 		}
@@ -110,6 +135,9 @@ func (c *auditCmd) Run(e *env) error {
 			continue
 		}
 		if !c.Follow {
+			if !out.began {
+				_, _ = fmt.Fprintf(e.stderr, "no entries of %d looked at since %s\n", looked, query.Get("since"))
+			}
 			return nil
 		}
 		select {
@@ -120,22 +148,67 @@ func (c *auditCmd) Run(e *env) error {
 	}
 }
 
-func (c *auditCmd) print(e *env, table *tabwriter.Writer, entry *audit.Entry) error {
-	if c.JSON {
-		b, err := json.Marshal(entry)
-		if err == nil {
-			_, err = fmt.Fprintf(e.stdout, "%s\n", b)
-		}
-		return err
+// auditPrinter prints entries as JSON lines, or as a table.
+type auditPrinter struct {
+	*auditCmd
+	*env
+	began bool
+	names map[string]string // of access keys, by id
+}
+
+func (p *auditPrinter) print(entries []audit.Entry) error {
+	if len(entries) == 0 {
+		return nil
 	}
+	began := p.began
+	p.began = true
+	if p.JSON {
+		return p.printLines(entries)
+	}
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	if !began {
+		p.findNames()
+		_, _ = fmt.Fprintln(table, "time\toutcome\taccess key\tname\taddress\taction\tresource\tdetails")
+	}
+	for i := range entries {
+		_, _ = fmt.Fprintln(table, strings.Join(p.row(&entries[i]), "\t")) // the table keeps its first error
+	}
+	return table.Flush()
+}
+
+func (p *auditPrinter) printLines(entries []audit.Entry) error {
+	for i := range entries {
+		if err := printLine(p.env, &entries[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findNames finds the names of the access keys. Who may not list them sees their
+// ids only.
+func (p *auditPrinter) findNames() {
+	p.names = map[string]string{}
+	all, err := (&remoteKeys{&p.serverFlags, p.lookup}).Keys(p.ctx)
+	if err != nil {
+		return
+	}
+	for i := range all {
+		p.names[all[i].ID] = all[i].Name
+	}
+}
+
+// row is an entry in the table. The outcome comes early, as what is on the right
+// of the screen is not seen.
+func (p *auditPrinter) row(entry *audit.Entry) []string {
+	const mostName, mostDetails = 30, 120
 	more := strings.Join(entry.Details, "; ")
 	if entry.Count > 1 {
 		more = fmt.Sprintf("%d times", entry.Count)
 	}
-	columns := []string{entry.At.UTC().Format(time.RFC3339), entry.AccessKey, entry.Address, entry.Action, entry.Resource, entry.Outcome, more}
+	columns := []string{entry.At.UTC().Format(time.RFC3339), entry.Outcome, entry.AccessKey, shorten(p.names[entry.AccessKey], mostName), entry.Address, entry.Action, entry.Resource, shorten(more, mostDetails)}
 	for i := range columns {
 		columns[i] = printable(columns[i])
 	}
-	_, err := fmt.Fprintln(table, strings.TrimRight(strings.Join(columns, "\t"), "\t"))
-	return err
+	return columns
 }

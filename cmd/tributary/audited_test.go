@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -195,7 +196,7 @@ func TestAuditCommand(t *testing.T) {
 	}{
 		{nil, []string{key, pool, list}}, {[]string{"--since", "1d"}, []string{key, pool, list}}, {[]string{"--since", "2026-01-01"}, []string{key, pool, list}},
 		{[]string{"--since", "90m", "--action", "Create*"}, []string{key, pool}}, {[]string{"--action", "tributary:*pool"}, []string{pool}},
-		{[]string{"--key", "AKIAOTHER"}, []string{list}}, {[]string{"--key", a.developer.AccessKeyID, "--action", "*Key"}, []string{key}}, {[]string{"--key", "AKIANOBODY"}, nil},
+		{[]string{"--action", "LISTstreams"}, []string{list}}, {[]string{"--key", "AKIAOTHER"}, []string{list}}, {[]string{"--key", a.developer.AccessKeyID, "--action", "*Key"}, []string{key}}, {[]string{"--key", "AKIANOBODY"}, nil},
 	} {
 		out := prints(c.args...)
 		for _, action := range []string{key, pool, list} {
@@ -204,7 +205,7 @@ func TestAuditCommand(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"; Name: ci; no Policy\n", "PoolID: us-east-1:", "arn:\uFFFD[2J ok 3 times\n"} {
+	for _, want := range []string{"; Name: ci; no Policy\n", "PoolID: us-east-1:", " ok AKIAOTHER kinesis:ListStreams arn:\uFFFD[2J 3 times\n"} {
 		if out := regexp.MustCompile(" +").ReplaceAllString(prints(), " "); !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -212,9 +213,85 @@ func TestAuditCommand(t *testing.T) {
 	if out := prints("--json", "--action", "CreateAccessKey"); !strings.Contains(out, `"details":["AccessKeyID: AKIA`) {
 		t.Errorf("%s", out)
 	}
-	for flag, want := range map[string]string{"--key": "The access key is \"a b\", it must be", "--action": "The action is \"a b\", it must be"} {
-		if code, _, stderr := tool(t, nil, "audit", "--server", a.url(), "--credentials", file, flag, "a b"); code != 1 || !strings.Contains(stderr, want) {
-			t.Errorf("%s: %d %s", flag, code, stderr)
+	if code, _, stderr := tool(t, nil, "audit", "--server", a.url(), "--credentials", file, "--key", "a b"); code != 1 || !strings.Contains(stderr, "The access key is \"a b\", it must be") {
+		t.Errorf("%d %s", code, stderr)
+	}
+}
+
+// auditTable makes entries of a key with a name, and prints them as others.
+func (a *audited) auditTable(credentials string, args ...string) (stdout, stderr string) {
+	a.Helper()
+	if err := a.audit.Flush(a.Context()); err != nil {
+		a.Fatal(err)
+	}
+	code, stdout, stderr := tool(a.T, nil, append([]string{"audit", "--server", a.url(), "--credentials", credentials}, args...)...)
+	if code != 0 {
+		a.Fatalf("%v: %d %s", args, code, stderr)
+	}
+	return stdout, stderr
+}
+
+// TestAuditTable: what is asked first stands on the screen.
+func TestAuditTable(t *testing.T) {
+	a := newAudited(t)
+	admin := filepath.Join(a.cfg.Data, credentialsName)
+	k := keyTool{t, []string{"--server", a.url(), "--credentials", admin}}
+	out, _ := k.must("create", "--name", "ci of the web team, and of all others who build", "--policy", file(t, `{"Statement": {"Effect": "Allow", "Action": "tributary:ListAudit", "Resource": "*"}}`))
+	limited, key := k.created(out)
+	refused := audit.Act{AccessKey: key.AccessKeyID, Address: netip.MustParseAddr("2001:db8:1111:2222:3333:4444:5555:6666"), Action: "cognito-identity:GetOpenIdTokenForDeveloperIdentity",
+		Resource: "arn:aws:cognito-identity:us-east-1:000000000000:identitypool/us-east-1:11111111-2222-4333-8444-555555555555", Outcome: "UnrecognizedClientException"}
+	long := strings.Repeat("é", 121)
+	if err := a.audit.Write(t.Context(), refused, "r", []string{long}); err != nil {
+		t.Fatal(err)
+	}
+	filter := []string{"--action", "GetOpenIdToken*"}
+	out, _ = a.auditTable(admin, filter...)
+	head, row, _ := strings.Cut(out, "\n")
+	if want := []string{"time", "outcome", "access", "key", "name", "address", "action", "resource", "details"}; !slices.Equal(strings.Fields(head), want) {
+		t.Errorf("%s", head)
+	}
+	if at := strings.Index(row, refused.Outcome); at < 0 || at+len(refused.Outcome) > 120 || strings.Index(head, "outcome") != at {
+		t.Errorf("the outcome is at %d:\n%s", at, out)
+	}
+	for _, want := range []string{key.AccessKeyID + "  ci of the web team, and of al…  2001:", "  " + strings.Repeat("é", 119) + "…\n"} {
+		if !strings.HasSuffix(want, "\n") && !strings.Contains(row, want) || strings.HasSuffix(want, "\n") && !strings.HasSuffix(row, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if out, _ = a.auditTable(limited, filter...); !strings.Contains(out, key.AccessKeyID) || strings.Contains(out, "ci of") {
+		t.Errorf("of one who may not list keys:\n%s", out)
+	}
+	if out, _ = a.auditTable(admin, append(filter, "--json")...); !strings.Contains(out, long) || strings.Contains(out, "outcome  ") {
+		t.Errorf("%s", out)
+	}
+	a.auditNothing(admin)
+}
+
+// auditNothing: where nothing is found the command says in how many it looked.
+func (a *audited) auditNothing(credentials string) {
+	a.Helper()
+	page, err := a.audit.Read(a.Context(), audit.Query{Limit: 1000})
+	if err != nil {
+		a.Fatal(err)
+	}
+	for _, args := range [][]string{{"--key", "AKIANOBODY"}, {"--key", "AKIANOBODY", "--json"}, {"--action", "SplitShard", "--since", "2026-01-01"}} {
+		out, stderr := a.auditTable(credentials, args...)
+		var looked int
+		var since string
+		if _, err := fmt.Sscanf(stderr, "no entries of %d looked at since %s\n", &looked, &since); err != nil || looked < len(page.Entries) || out != "" || !strings.HasPrefix(since, "20") {
+			a.Errorf("%v: %s%s, %v", args, out, stderr, err)
+		}
+	}
+	if _, stderr := a.auditTable(credentials); stderr != "" {
+		a.Errorf("%s", stderr)
+	}
+}
+
+// TestAuditActions: the filter takes the operations of all services.
+func TestAuditActions(t *testing.T) {
+	for _, action := range []string{"cognito-sync:ListRecords", "cognito-identity:getid", "kinesis:*", "sts:GetCallerIdentity", "tributary:Backup", "*:Tag*", "*", "Backup"} {
+		if err := (&auditCmd{Action: action}).checkAction(); err != nil {
+			t.Error(err)
 		}
 	}
 }

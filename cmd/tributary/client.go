@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +27,8 @@ type serverFlags struct {
 	Data        string `help:"Data folder of the server, for the developer key in its file credentials. Default: data." placeholder:"DIR"`
 	Credentials string `help:"File with a developer key, in the format of AWS shared credentials. Default: that of --data if it is set, else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else AWS_SHARED_CREDENTIALS_FILE, else data/credentials." placeholder:"FILE"`
 	Region      string `default:"us-east-1" help:"Region to sign for."`
+
+	trusting *http.Client // as the environment wants it; nil: not made yet
 }
 
 // Validate refuses what cannot work. Kong calls it for each command that has
@@ -158,12 +159,13 @@ func (f *serverFlags) open(ctx context.Context, lookup func(string) (string, boo
 		return nil, err
 	}
 	awswire.Sign(r, body, key, f.Region, api.Name, time.Now())
-	answer, err := http.DefaultClient.Do(r)
+	client, err := f.client(lookup)
 	if err != nil {
-		if u := (*url.Error)(nil); errors.As(err, &u) {
-			err = u.Err // without the operation's path
-		}
-		return nil, fmt.Errorf("%s cannot be reached: %w (is the server running?)", f.Server, err)
+		return nil, err
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return nil, f.connectionError(err)
 	}
 	if answer.StatusCode == http.StatusOK {
 		return answer, nil
@@ -182,6 +184,9 @@ var notKnown = []string{"UnrecognizedClientException", "InvalidSignatureExceptio
 
 func (f *serverFlags) serverError(answer *http.Response, text []byte, keyID string) error {
 	code := answer.Header.Get("X-Amzn-Errortype")
+	if code == "" && bytes.Contains(text, []byte("HTTP request to an HTTPS server")) { // net/http's words
+		return f.otherScheme("speaks TLS", "https")
+	}
 	if code == "" {
 		return fmt.Errorf("%s answers %s: is it a tributary server?", f.Server, answer.Status)
 	}

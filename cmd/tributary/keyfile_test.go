@@ -54,7 +54,7 @@ func TestKeyFiles(t *testing.T) {
 
 	stdout, stderr := k.must("create", "--name", "ci", "--out", out)
 	made, err := readCredentials(out)
-	if info, statErr := os.Stat(out); err != nil || statErr != nil || info.Mode().Perm() != 0o600 || stdout != "" || stderr != "the access key "+made.AccessKeyID+" is in "+out+"\n" {
+	if info, statErr := os.Stat(out); err != nil || statErr != nil || info.Mode().Perm() != 0o600 || stdout != "" || stderr != "the access key "+made.AccessKeyID+" has no policy: it may do everything\nthe access key "+made.AccessKeyID+" is in "+out+"\n" {
 		t.Errorf("%s%s, %v, %v", stdout, stderr, err, statErr)
 	}
 	before := len(keys(t, data))

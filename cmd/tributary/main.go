@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,7 +73,7 @@ func run(ctx context.Context, args []string, environ []string, stdout, stderr io
 	complain := func(err error, more string) { _, _ = fmt.Fprintf(stderr, "tributary: %v\n%s", err, more) }
 	s := newSettings(environ)
 	parser := newParser(s, stdout, stderr)
-	k, err := parser.Parse(s.withConfig(withHelp(args)))
+	k, err := parser.Parse(s.withConfig(withNegatives(withHelp(args))))
 	if err != nil {
 		complain(s.origin(wholeList(err, parser.Model)), "(see tributary --help)\n")
 		return 2
@@ -83,6 +84,9 @@ func run(ctx context.Context, args []string, environ []string, stdout, stderr io
 		}
 	}
 	if err := k.Run(&env{ctx: ctx, lookup: s.lookup, from: s.from, stdout: stdout, stderr: stderr}); err != nil {
+		if errors.As(err, new(settingError)) {
+			err = s.origin(err)
+		}
 		complain(err, "")
 		return 1
 	}
@@ -128,6 +132,22 @@ func withHelp(args []string) []string {
 		return append(slices.Clone(args[1:]), "--help")
 	}
 	return args
+}
+
+var negativePattern = regexp.MustCompile(`^-[0-9.]`)
+
+// withNegatives joins a flag with the negative value that follows it: kong would
+// take it for another flag, and the flag's own check would not see it.
+func withNegatives(args []string) []string {
+	var out []string
+	for i, arg := range args {
+		if i > 0 && negativePattern.MatchString(arg) && flagPattern.MatchString(args[i-1]) && !strings.Contains(args[i-1], "=") {
+			out[len(out)-1] += "=" + arg
+			continue
+		}
+		out = append(out, arg)
+	}
+	return out
 }
 
 // wholeList names all commands where kong names the first ones.

@@ -174,6 +174,7 @@ func showPool(e *env, p *api.Pool, err error) error {
 		clients := cmp.Or(strings.Join(p.OpenIDClients[arn], ","), nothing)
 		_, _ = fmt.Fprintf(e.stdout, "openid client  %s %s%s\n", arn, clients, early(slices.Contains(p.OpenIDProviders, arn)))
 	}
+	showRoles(e, p)
 	for _, arn := range withKeys(p.Roles, p.RolePolicies) {
 		policy := nothing
 		if p.RolePolicies[arn] != "" {
@@ -182,6 +183,26 @@ func showPool(e *env, p *api.Pool, err error) error {
 		_, _ = fmt.Fprintf(e.stdout, "role policy    %s %s%s\n", arn, policy, early(slices.Contains(p.Roles, arn) || p.RolesOfTokens))
 	}
 	return err
+}
+
+// showRoles says whose the pool's roles are, if it has any. A pool with one of the
+// two gives those whom the other is for no credentials.
+func showRoles(e *env, p *api.Pool) {
+	if p.AuthenticatedRole == "" && p.UnauthenticatedRole == "" {
+		return
+	}
+	const refused = " get InvalidIdentityPoolConfigurationException: SetIdentityPoolRoles gives a role"
+	users, guests := p.AuthenticatedRole, p.UnauthenticatedRole
+	if users == "" {
+		users = nothing + ": users whom no mapping gives one" + refused
+	}
+	if guests == "" {
+		guests = nothing
+		if p.AllowUnauthenticated {
+			guests += ": guests" + refused
+		}
+	}
+	_, _ = fmt.Fprintf(e.stdout, "user role      %s\nguest role     %s\n", users, guests)
 }
 
 // early marks what the pool does not have yet.

@@ -57,6 +57,7 @@ func TestPoolSignIn(t *testing.T) {
 	s.setRoles(t, id, nil, provider, other)
 	stdout, _ = pool(0, "show", id)
 	for _, line := range []string{
+		"user role      " + user, "guest role     " + guest,
 		"openid client  " + provider + " a,b", "openid client  " + other + " none",
 		"role policy    " + early + " yes (not of the pool yet)", "role policy    " + guest + " none", "role policy    " + user + " yes",
 	} {
@@ -79,5 +80,43 @@ func TestPoolSignIn(t *testing.T) {
 	}
 	if _, stderr = pool(1, "set", id, "--role-policy", user+"="+file(t, strings.Replace(onlyPools, "*Pool", "*Pol", 1))); !strings.Contains(stderr, "tributary:*Pol matches no action; those of tributary are Backup, ") {
 		t.Errorf("%s", stderr)
+	}
+}
+
+// TestPoolRoles: who has which role, and who gets no credentials.
+func TestPoolRoles(t *testing.T) {
+	s := startServer(t, func(c *serveCmd) { c.Warehouse = "none" })
+	const id, role = "us-east-1:11111111-2222-4333-8444-555555555555", "arn:aws:iam::000000000000:role/one"
+	const refused = " get InvalidIdentityPoolConfigurationException: SetIdentityPoolRoles gives a role"
+	show := func(users, guests string, open bool) string {
+		t.Helper()
+		_, err := s.service.ChangePool(t.Context(), tributary.Principal{Account: s.cfg.Account, AccessKey: "test"}, id, func(p *tributary.Pool) error {
+			p.AllowUnauthenticated = open
+			return p.SetRoles(users, guests, nil)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, stdout, stderr := tool(t, nil, "pool", "show", "--server", s.url(), "--data", s.cfg.Data, id)
+		if code != 0 {
+			t.Fatal(stderr)
+		}
+		return stdout
+	}
+	if code, stdout, stderr := tool(t, nil, "pool", "create", "--server", s.url(), "--data", s.cfg.Data, "--id", id, "n"); code != 0 || strings.Contains(stdout, " role ") {
+		t.Fatalf("%s%s", stdout, stderr)
+	}
+	for _, c := range []struct {
+		users, guests string
+		open          bool
+		want          string
+	}{
+		{role, "", true, "user role      " + role + "\nguest role     none: guests" + refused + "\n"},
+		{role, "", false, "user role      " + role + "\nguest role     none\n"},
+		{"", role, true, "user role      none: users whom no mapping gives one" + refused + "\nguest role     " + role + "\n"},
+	} {
+		if out := show(c.users, c.guests, c.open); !strings.Contains(out, c.want) {
+			t.Errorf("%s\nwant %s", out, c.want)
+		}
 	}
 }

@@ -92,7 +92,7 @@ func printTable(w io.Writer, t *table, format string) error {
 	for _, row := range t.Rows {
 		cells := make([]string, len(row))
 		for i, v := range row {
-			cells[i] = shorten(printable(cell(v, "NULL")))
+			cells[i] = shorten(printable(cell(v, "NULL")), 60)
 		}
 		_, _ = fmt.Fprintln(tab, strings.Join(cells, "\t"))
 	}
@@ -109,9 +109,9 @@ func printable(s string) string {
 	}, s)
 }
 
-// shorten keeps a table's columns on the screen.
-func shorten(s string) string {
-	const most = 60
+// shorten keeps a table's columns on the screen: it leaves at most so many
+// characters.
+func shorten(s string, most int) string {
 	if r := []rune(s); len(r) > most {
 		return string(r[:most-1]) + "…"
 	}

@@ -199,7 +199,7 @@ func (s *server) greet(w io.Writer) {
 	if missing != nil || s.fileKey.bad {
 		file = ""
 	}
-	say("  export %sAWS_ENDPOINT_URL=%s", file, s.url())
+	say("  export %s%sAWS_ENDPOINT_URL=%s", file, s.bundleHint(nil), s.url())
 	say("  aws cognito-identity create-identity-pool --identity-pool-name demo --allow-unauthenticated-identities")
 	say("  aws cognito-identity list-identity-pools --max-results 10")
 	say("")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -85,6 +86,24 @@ func (s *server) openTLS(context.Context) error {
 		s.log.Warn("other nodes cannot forward queries to this one: its TLS certificate is not for --node-url", "node-url", s.cfg.NodeURL)
 	}
 	return nil
+}
+
+// bundleHint is how AWS's clients are told to trust a certificate that signs
+// itself and is not of these CAs, nil being the system's; "" if they need not be
+// told.
+func (s *server) bundleHint(roots *x509.CertPool) string {
+	if s.tls == nil {
+		return ""
+	}
+	shown, err := s.tls.GetCertificate(nil)
+	if err != nil {
+		return ""
+	}
+	_, err = shown.Leaf.Verify(x509.VerifyOptions{Roots: roots})
+	if errors.As(err, new(x509.UnknownAuthorityError)) && bytes.Equal(shown.Leaf.RawIssuer, shown.Leaf.RawSubject) {
+		return bundleVariable + "=" + absolute(s.cfg.TLSCert) + " "
+	}
+	return ""
 }
 
 // scheme is how the server's URLs begin.

@@ -141,6 +141,10 @@ type Pool struct {
 	// only a token names, which one may with RolesOfTokens.
 	Roles         []string `json:",omitempty"`
 	RolesOfTokens bool     `json:",omitzero"`
+	// AuthenticatedRole and UnauthenticatedRole are those of users, whom no
+	// mapping gives another, and of guests; "" if none was set.
+	AuthenticatedRole   string `json:",omitzero"`
+	UnauthenticatedRole string `json:",omitzero"`
 	// RolePolicies are the IAM policies of roles, by ARN. That of a role which the
 	// pool does not give counts once it does.
 	RolePolicies map[string]string `json:",omitempty"`
@@ -149,7 +153,8 @@ type Pool struct {
 func showPool(p *tributary.Pool) *Pool {
 	roles, tokens := p.Roles.Names()
 	return &Pool{PoolID: string(p.ID), Name: p.Name, AllowUnauthenticated: p.AllowUnauthenticated, Limits: Limits(p.Limits.Effective()),
-		OpenIDProviders: p.OpenIDProviders, OpenIDClients: p.OpenIDClients, Roles: roles, RolesOfTokens: tokens, RolePolicies: p.Roles.Policies}
+		OpenIDProviders: p.OpenIDProviders, OpenIDClients: p.OpenIDClients, Roles: roles, RolesOfTokens: tokens,
+		AuthenticatedRole: p.Roles.Authenticated, UnauthenticatedRole: p.Roles.Unauthenticated, RolePolicies: p.Roles.Policies}
 }
 
 // mostLimit is more than any disk holds, and leaves room to compute with.

@@ -44,6 +44,8 @@ type AuditPage struct {
 	Entries   []audit.Entry
 	NextToken string `json:",omitzero"`
 	More      bool
+	// Looked is how many entries of the log it looked at.
+	Looked int `json:",omitzero"`
 }
 
 func (f *front) listAudit(ctx context.Context, p principal, in *listAuditIn) (*AuditPage, error) {
@@ -54,5 +56,5 @@ func (f *front) listAudit(ctx context.Context, p principal, in *listAuditIn) (*A
 	if err != nil {
 		return nil, err
 	}
-	return &AuditPage{Entries: append([]audit.Entry{}, page.Entries...), NextToken: page.Next, More: page.More}, nil
+	return &AuditPage{Entries: append([]audit.Entry{}, page.Entries...), NextToken: page.Next, More: page.More, Looked: page.Looked}, nil
 }

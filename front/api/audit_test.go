@@ -42,7 +42,7 @@ func TestListAudit(t *testing.T) {
 			}
 		}
 	}
-	if _, _, answer := k.send(k.developer, "GET", "audit?maxResults=1", ""); !strings.Contains(answer, `"details":["Name: n","no Policy"]}],"NextToken":"`) || !strings.HasSuffix(answer, `","More":true}`) {
+	if _, _, answer := k.send(k.developer, "GET", "audit?maxResults=1", ""); !strings.Contains(answer, `"details":["Name: n","no Policy"]}],"NextToken":"`) || !strings.HasSuffix(answer, `","More":true,"Looked":1}`) {
 		t.Errorf("the first page is %s", answer)
 	}
 	for path, want := range map[string]string{

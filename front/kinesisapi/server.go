@@ -58,11 +58,14 @@ type server struct {
 	limits  *limits       // nil: none
 }
 
+// Name is the service's signing name.
+const Name = "kinesis"
+
 // New makes the front.
 func New(cfg Config) http.Handler {
 	s := newServer(cfg)
 	return &awswire.Service[tributary.Principal]{
-		Name:         "kinesis",
+		Name:         Name,
 		Target:       "Kinesis_20131202",
 		Protocol:     awswire.JSON11,
 		Operations:   s.operations(),
