@@ -209,7 +209,7 @@ func TestKinesisFaults(t *testing.T) {
 	s := newOutServer(t, p.url, "--sts-endpoint", "none")
 	w := newOutWriter(t, s, "faulty")
 	r := newReader(t, kinesisAt(at), "faulty")
-	w.write(5000 * soak(t))
+	w.write(longRun(t, 1000, 100_000))
 	repeats := w.check(r, time.Duration(5*soak(t))*time.Minute)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -234,7 +234,7 @@ func TestKinesisKill(t *testing.T) {
 	w := newOutWriter(t, s, "killed")
 	w.large = true
 	r := newReader(t, kinesisAt(at), "killed")
-	for range 20 * soak(t) {
+	for range longRun(t, 4, 20) {
 		var writing sync.WaitGroup
 		writing.Go(func() { w.write(60) })
 		<-time.After(time.Duration(p.draw(300)) * time.Millisecond)

@@ -79,6 +79,15 @@ func soak(t *testing.T) int {
 	return n
 }
 
+// longRun is a size: short, or in a soak run long.
+func longRun(t *testing.T, short, long int) int {
+	t.Helper()
+	if soak(t) == 1 {
+		return short
+	}
+	return long
+}
+
 // random gives a source of randomness whose seed is printed; TRIBUTARY_SEED
 // repeats a run.
 func random(t *testing.T) *rand.Rand {
