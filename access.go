@@ -56,7 +56,7 @@ func (s *Service) Allow(p Principal, op, resource string) error {
 	if !p.Developer() {
 		return denied(op)
 	}
-	return s.ask(&p, op, p.Policy, resource, nil)
+	return s.ask(&p, op, p.Policy, resource)
 }
 
 // allowData is Allow for what an identity may do too, with its own data. Its
@@ -69,7 +69,7 @@ func (s *Service) allowData(p Principal, op string, k DatasetKey) error {
 		if p.Call == nil {
 			return nil
 		}
-		return s.ask(&p, op, p.Policy, s.accessARN(&p, k), nil)
+		return s.ask(&p, op, p.Policy, s.accessARN(&p, k))
 	}
 	return denied(op)
 }
@@ -84,24 +84,28 @@ func (s *Service) allowRole(p *Principal, op string, pool *Pool, k DatasetKey) e
 	if err != nil {
 		return err
 	}
-	keys := map[string]string{"cognito-identity.amazonaws.com:aud": string(p.Pool), "cognito-identity.amazonaws.com:sub": string(p.Identity)}
-	for name, value := range p.Session.Tags {
-		keys["aws:PrincipalTag/"+name] = value
-	}
 	resource := s.accessARN(p, k)
-	if err := s.ask(p, op, policy, resource, keys); err != nil {
+	if err := s.ask(p, op, policy, resource); err != nil {
 		return err
 	}
-	return s.ask(p, op, p.Session.Policy, resource, keys)
+	return s.ask(p, op, p.Session.Policy, resource)
 }
 
 // ask notes what a call is on, and asks a policy, if there is one.
-func (s *Service) ask(p *Principal, op string, policy *Policy, resource string, keys map[string]string) error {
+func (s *Service) ask(p *Principal, op string, policy *Policy, resource string) error {
 	if p.Call == nil {
 		return nil
 	}
 	p.Call.Resource = resource
-	if policy == nil || policy.Decide(&Access{Action: p.Call.Action, Resource: resource, Keys: keys}) == Allowed {
+	if policy == nil {
+		return nil
+	}
+	a := Access{Action: p.Call.Action, Resource: resource}
+	if len(policy.keys) > 0 {
+		a.Keys = map[string]string{}
+		s.fillKeys(a.Keys, p, policy)
+	}
+	if policy.Decide(&a) == Allowed {
 		return nil
 	}
 	return Errorf(Forbidden, op, "User: %s is not authorized to perform: %s on resource: %s", s.userARN(p), p.Call.Action, resource)

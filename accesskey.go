@@ -55,7 +55,7 @@ func (c *AccessKeyChange) Apply(k *AccessKey, now Millis, account string) error 
 	}
 	if c.Policy != nil {
 		k.Policy = *c.Policy
-		if err := CheckPolicy(k.Policy, account); err != nil {
+		if err := CheckPolicy(k.Policy, account, HeldByKey); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import "strings"
 // kind, which names no principal. It does not change once it is read.
 type Policy struct {
 	statements []statement
+	keys       []string // the names of all condition keys and variables in it
 }
 
 // Access is what a policy is asked about.

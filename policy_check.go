@@ -8,13 +8,14 @@ import (
 )
 
 // CheckPolicy refuses a document that is to be a key's or a role's policy: what
-// [ParsePolicy] refuses, and actions and resources of a service of ours that a
-// server of this account does not have. Nothing would match them, and in a
-// statement that denies that is a hole. A stored policy is not asked, so that
-// what was good stays good. "" is no policy, which is fine.
+// [ParsePolicy] refuses, actions and resources of a service of ours that a server
+// of this account does not have, and condition keys and variables that its holder
+// never has. Nothing would match them, and in a statement that denies that is a
+// hole. A stored policy is not asked, so that what was good stays good. "" is no
+// policy, which is fine.
 //
 // Errors: Invalid, with what is wrong and what is allowed.
-func CheckPolicy(document, account string) error {
+func CheckPolicy(document, account string, holder Holder) error {
 	if document == "" {
 		return nil
 	}
@@ -33,7 +34,7 @@ func CheckPolicy(document, account string) error {
 			return Errorf(Invalid, "check policy", "The policy is not valid: statement %d: %s", i+1, err)
 		}
 	}
-	return nil
+	return holder.check(p)
 }
 
 // check has each pattern checked, which is told whether the statement withholds

@@ -141,7 +141,7 @@ func TestCheckPolicy(t *testing.T) {
 		policy2012("{'Effect': 'Allow', 'Action': '*', 'NotResource': 'arn:aws:kinesis:*:*:x'}"): `The policy is not valid: statement 1: NotResource: "arn:aws:kinesis:*:*:x"` + stream,
 		"{}": "The policy is not valid: it has no Statement",
 	} {
-		err := tributary.CheckPolicy(document, account)
+		err := tributary.CheckPolicy(document, account, tributary.HeldByRole)
 		if text == "" {
 			if err != nil {
 				t.Errorf("%s\n gave %v", document, err)
@@ -188,7 +188,7 @@ func TestCheckPolicyTakesWhatMatches(t *testing.T) {
 			continue
 		}
 		met++
-		if err := tributary.CheckPolicy(document, account); err != nil {
+		if err := tributary.CheckPolicy(document, account, tributary.HeldByKey); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.ContainsFunc(arns, func(arn string) bool {

@@ -28,17 +28,19 @@ func TestDocumentedPolicies(t *testing.T) {
 	cases := []struct {
 		name          string
 		allowed, none []call
+		keys          map[string]string
 	}{
 		{"Support", []call{{"cognito-sync:ListRecords", sync + data}, {"cognito-identity:DescribeIdentity", "*"}, {"cognito-identity:ListIdentityPools", "*"}, {"tributary:Query", "*"}, {"tributary:DescribePool", sync + other}},
-			[]call{{"cognito-sync:UpdateRecords", sync + data}, {"cognito-identity:GetOpenIdTokenForDeveloperIdentity", identity + own}, {"tributary:SetPool", sync + own}, {"tributary:CreateAccessKey", "*"}}},
+			[]call{{"cognito-sync:UpdateRecords", sync + data}, {"cognito-identity:GetOpenIdTokenForDeveloperIdentity", identity + own}, {"tributary:SetPool", sync + own}, {"tributary:CreateAccessKey", "*"}}, nil},
 		{"OnePool", []call{{"cognito-sync:UpdateRecords", sync + data}, {"cognito-sync:SetIdentityPoolConfiguration", sync + own}, {"cognito-identity:UpdateIdentityPool", identity + own}, {"tributary:SetPool", sync + own}},
-			[]call{{"cognito-sync:ListRecords", sync + other + "/identity/" + string(ann) + "/dataset/notes"}, {"cognito-identity:DescribeIdentityPool", identity + other}, {"cognito-identity:CreateIdentityPool", "*"}, {"tributary:Query", "*"}}},
+			[]call{{"cognito-sync:ListRecords", sync + other + "/identity/" + string(ann) + "/dataset/notes"}, {"cognito-identity:DescribeIdentityPool", identity + other}, {"cognito-identity:CreateIdentityPool", "*"}, {"tributary:Query", "*"}}, nil},
 		{"ReadOnePool", []call{{"cognito-sync:ListRecords", sync + data}, {"cognito-sync:ListDatasets", sync + own + "/identity/" + string(ann) + "/dataset/null"}, {"cognito-sync:DescribeIdentityPoolUsage", sync + own}, {"cognito-sync:GetIdentityPoolConfiguration", sync + own},
 			{"cognito-identity:DescribeIdentityPool", identity + own}, {"cognito-identity:ListIdentities", identity + own}, {"cognito-identity:GetIdentityPoolRoles", identity + own}, {"tributary:DescribePool", sync + own}},
 			[]call{{"cognito-sync:UpdateRecords", sync + data}, {"cognito-sync:SetIdentityPoolConfiguration", sync + own}, {"cognito-sync:ListRecords", sync + other + "/identity/" + string(ann) + "/dataset/notes"}, {"cognito-sync:DescribeIdentityPoolUsage", sync + other},
-				{"cognito-identity:DescribeIdentityPool", identity + other}, {"cognito-identity:DescribeIdentity", "*"}, {"cognito-identity:GetOpenIdTokenForDeveloperIdentity", identity + own}, {"cognito-identity:SetIdentityPoolRoles", identity + own}, {"tributary:SetPool", sync + own}, {"tributary:Query", "*"}}},
+				{"cognito-identity:DescribeIdentityPool", identity + other}, {"cognito-identity:DescribeIdentity", "*"}, {"cognito-identity:GetOpenIdTokenForDeveloperIdentity", identity + own}, {"cognito-identity:SetIdentityPoolRoles", identity + own}, {"tributary:SetPool", sync + own}, {"tributary:Query", "*"}}, nil},
 		{"Reader", []call{{"kinesis:GetRecords", "arn:aws:kinesis:us-east-1:" + none + ":stream/orders"}, {"kinesis:DescribeStreamSummary", "arn:aws:kinesis:us-east-1:" + none + ":stream/orders"}},
-			[]call{{"kinesis:GetRecords", "arn:aws:kinesis:us-east-1:" + none + ":stream/payments"}, {"kinesis:DeleteStream", "arn:aws:kinesis:us-east-1:" + none + ":stream/orders"}, {"kinesis:ListStreams", "*"}}},
+			[]call{{"kinesis:GetRecords", "arn:aws:kinesis:us-east-1:" + none + ":stream/payments"}, {"kinesis:DeleteStream", "arn:aws:kinesis:us-east-1:" + none + ":stream/orders"}, {"kinesis:ListStreams", "*"}}, nil},
+		{"Office", []call{{"cognito-sync:UpdateRecords", sync + data}}, []call{{"cognito-identity:ListIdentityPools", "*"}}, map[string]string{"aws:SourceIp": "203.0.113.7", "aws:SecureTransport": "true"}},
 	}
 	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllSubmatch(text, -1)
 	if len(blocks) != len(cases) {
@@ -46,15 +48,15 @@ func TestDocumentedPolicies(t *testing.T) {
 	}
 	for i, c := range cases {
 		document := string(blocks[i][1])
-		if err := tributary.CheckPolicy(document, none); err != nil {
+		if err := tributary.CheckPolicy(document, none, tributary.HeldByKey); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		p := parsePolicy(t, document)
 		for _, a := range c.allowed {
-			want(t, c.name+": "+a.action+" on "+a.resource, p.Decide(&tributary.Access{Action: a.action, Resource: a.resource}), tributary.Allowed)
+			want(t, c.name+": "+a.action+" on "+a.resource, p.Decide(&tributary.Access{Action: a.action, Resource: a.resource, Keys: c.keys}), tributary.Allowed)
 		}
 		for _, a := range c.none {
-			want(t, c.name+": "+a.action+" on "+a.resource, p.Decide(&tributary.Access{Action: a.action, Resource: a.resource}), tributary.ImplicitDeny)
+			want(t, c.name+": "+a.action+" on "+a.resource, p.Decide(&tributary.Access{Action: a.action, Resource: a.resource, Keys: c.keys}), tributary.ImplicitDeny)
 		}
 	}
 }

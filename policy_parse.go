@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -39,9 +40,12 @@ func parsePolicy(document string) (*Policy, error) {
 	if !utf8.ValidString(document) {
 		return nil, errors.New("it is not in UTF-8")
 	}
+	if strings.HasPrefix(document, "\ufeff") {
+		return nil, errors.New("it begins with a byte order mark, save it as UTF-8 without one")
+	}
 	var raw json.RawMessage
 	if err := json.Unmarshal([]byte(document), &raw); err != nil {
-		return nil, fmt.Errorf("it is not JSON: %w", err)
+		return nil, fmt.Errorf("it is not JSON: %s%w", place(document, err), err)
 	}
 	all, err := members(raw)
 	if err != nil {
@@ -69,6 +73,17 @@ func parsePolicy(document string) (*Policy, error) {
 	return parseStatements(statements, version == version2012)
 }
 
+// place tells where in a document a mistake of syntax is, with characters from 1.
+func place(document string, err error) string {
+	wrong, ok := errors.AsType[*json.SyntaxError](err)
+	if !ok {
+		return ""
+	}
+	before := document[:max(0, min(int(wrong.Offset), len(document))-1)] // the offset is behind the mistake
+	line := before[strings.LastIndexByte(before, '\n')+1:]
+	return fmt.Sprintf("line %d, column %d: ", 1+strings.Count(before, "\n"), 1+utf8.RuneCountInString(line))
+}
+
 func parseStatements(all []json.RawMessage, variables bool) (*Policy, error) {
 	p := &Policy{statements: make([]statement, len(all))}
 	for i, raw := range all {
@@ -77,6 +92,11 @@ func parseStatements(all []json.RawMessage, variables bool) (*Policy, error) {
 			return nil, fmt.Errorf("statement %d: %w", i+1, err)
 		}
 		p.statements[i] = s
+		s.eachKey(func(_, name string) {
+			if !slices.Contains(p.keys, name) {
+				p.keys = append(p.keys, name)
+			}
+		})
 	}
 	return p, nil
 }
@@ -116,7 +136,7 @@ func (s *statement) parseMember(m member, variables bool) (err error) {
 	case "Condition":
 		s.conditions, err = parseConditions(m.value, variables)
 	case "Principal", "NotPrincipal":
-		err = errors.New("a role's policy cannot have it, since it speaks of whoever has the role")
+		err = errors.New("a policy of an access key or a role cannot have it, since it speaks of whoever has that")
 	default:
 		err = errors.New("it is not a member of a statement, those are Sid, Effect, Action, NotAction, Resource, NotResource and Condition")
 	}

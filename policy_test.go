@@ -250,6 +250,33 @@ func TestPolicyConditions(t *testing.T) {
 		{"'StringNotEquals': {'k:k': '${x:y}'}", []string{"Red", "", none}, nil},
 		{"'StringEquals': {'k:k': '${x:y, `Red`}'}", []string{"Red"}, []string{"", none}},
 
+		{"'ArnLike': {'k:k': 'arn:aws:iam::*:user/A?IA*'}", []string{"arn:aws:iam::1:user/AKIA", "arn:aws:iam::1:user/ASIA5"}, []string{"arn:aws:iam::1:user/AIA", "arn:aws:iam::1:role/AKIA", none}},
+		{"'ArnEquals': {'k:k': 'arn:aws:iam::1:user/${" + subKey + "}'}", []string{"arn:aws:iam::1:user/" + string(ann)}, []string{"arn:aws:iam::1:user/" + string(bob), none}},
+		{"'ArnNotEquals': {'k:k': 'arn:aws:iam::1:user/*'}", []string{"arn:aws:iam::2:user/AKIA", none}, []string{"arn:aws:iam::1:user/AKIA"}},
+		{"'ArnNotLike': {'k:k': ['arn:aws:iam::1:user/*', 'arn:aws:iam::2:*']}", []string{"arn:aws:iam::3:user/AKIA", none}, []string{"arn:aws:iam::1:user/AKIA", "arn:aws:iam::2:role/a"}},
+
+		{"'NumericEquals': {'k:k': 10}", []string{"10", "10.0", "1e1"}, []string{"9.99", "-10", "ten", "0xa", "", none}},
+		{"'NumericNotEquals': {'k:k': '10'}", []string{"9", "ten", none}, []string{"10"}},
+		{"'NumericLessThan': {'k:k': -2.5}", []string{"-3"}, []string{"-2.5", "-2", "x", none}},
+		{"'NumericLessThan': {'k:k': 10}", []string{"9"}, []string{"ten", "", none}},
+		{"'NumericLessThanEquals': {'k:k': 10}", []string{"10", "9"}, []string{"10.1", none}},
+		{"'NumericGreaterThan': {'k:k': 10}", []string{"10.1", "100"}, []string{"10", "9", none}},
+		{"'NumericGreaterThanEquals': {'k:k': [10, 5]}", []string{"10", "5", "100"}, []string{"4", none}},
+		{"'NumericGreaterThanIfExists': {'k:k': 10}", []string{"11", none}, []string{"10"}},
+
+		{"'DateEquals': {'k:k': '2026-11-23T19:36:33Z'}", []string{"2026-11-23T19:36:33Z", "2026-11-23T20:36:33+01:00", "1795462593"}, []string{"2026-11-23T19:36:34Z", "x", none}},
+		{"'DateNotEquals': {'k:k': '2026-11-23T19:36Z'}", []string{"2026-11-23T19:36:01Z", none}, []string{"2026-11-23T19:36:00Z"}},
+		{"'DateLessThan': {'k:k': '2026-11-23'}", []string{"2026-11-22T23:59:59.5Z"}, []string{"2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z", none}},
+		{"'DateLessThanEquals': {'k:k': 1795462593}", []string{"2026-11-23T19:36:33Z", "1795462592"}, []string{"1795462593.5", none}},
+		{"'DateGreaterThan': {'k:k': '2026-11-23T19:36:33Z'}", []string{"2026-11-23T19:36:34Z"}, []string{"2026-11-23T19:36:33Z", "2026-11-23T19:36:33+01:00", none}},
+		{"'DateGreaterThanEquals': {'k:k': '2026-11-23T19:36:33Z'}", []string{"2026-11-23T19:36:33Z", "2027-01-01T00:00:00Z"}, []string{"2026-11-23T19:36:32Z", none}},
+
+		{"'IpAddress': {'k:k': '203.0.113.7'}", []string{"203.0.113.7", "::ffff:203.0.113.7"}, []string{"203.0.113.8", "2001:db8::1", "x", none}},
+		{"'IpAddress': {'k:k': ['203.0.113.77/24', '2001:db8::/32']}", []string{"203.0.113.1", "2001:db8:1::1"}, []string{"203.0.114.1", "2001:db9::1", none}},
+		{"'IpAddress': {'k:k': '::ffff:203.0.113.0/120'}", []string{"203.0.113.9"}, []string{"203.0.114.9", none}},
+		{"'NotIpAddress': {'k:k': ['203.0.113.0/24', '::1']}", []string{"203.0.114.1", "::2", "x", none}, []string{"203.0.113.1", "::1"}},
+		{"'NotIpAddressIfExists': {'k:k': '0.0.0.0/0'}", []string{"::1", none}, []string{"203.0.113.1"}},
+
 		{"'StringLike': {'k:k': 'R*'}, 'StringNotEquals': {'k:k': 'Red'}", []string{"Rod"}, []string{"Red", "Blue", none}},
 		{"'StringLike': {'k:k': 'R*', 'x:star': '${*}'}", []string{"Rod"}, []string{"Blue", none}},
 		{"'StringLike': {'k:k': 'R*', 'x:star': 'x'}", nil, []string{"Rod", "x", none}},
@@ -278,13 +305,18 @@ func TestPolicyRefused(t *testing.T) {
 	with := func(members string) string {
 		return policy2012("{'Effect': 'Allow', 'Action': 'a:b', 'Resource': '*', " + members + "}")
 	}
-	const operators = "is not an operator, it must be StringEquals, StringNotEquals, StringEqualsIgnoreCase, StringNotEqualsIgnoreCase, StringLike, StringNotLike, Bool or Null, all but the last also with ForAllValues: or ForAnyValue: before or IfExists after it"
+	const operators = "is not an operator, it must be StringEquals, StringNotEquals, StringEqualsIgnoreCase, StringNotEqualsIgnoreCase, StringLike, StringNotLike, ArnEquals, ArnLike, ArnNotEquals, ArnNotLike, NumericEquals, NumericNotEquals, NumericLessThan, NumericLessThanEquals, NumericGreaterThan, NumericGreaterThanEquals, DateEquals, DateNotEquals, DateLessThan, DateLessThanEquals, DateGreaterThan, DateGreaterThanEquals, IpAddress, NotIpAddress, Bool or Null, all but the last also with ForAllValues: or ForAnyValue: before or IfExists after it"
 	const actions = `is not an action, it must be "*" or a service and an action's name, such as cognito-sync:ListRecords, of letters, digits, -, _, * and ?`
+	const notATime = " is not a value of DateLessThan, it must be a time such as 2026-11-23T19:36:33Z, a day such as 2026-11-23, which is its start in UTC, or seconds since 1970"
+	const notANetwork = " is not a value of IpAddress, it must be an address or a network, such as 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
 	const wellFormed = "is not well formed, it must be ${key}, ${key, 'default'}, ${*}, ${?} or ${$}"
 	for _, c := range []struct{ document, text string }{
-		{"", "it is not JSON: unexpected end of JSON input"},
-		{"{", "it is not JSON: unexpected end of JSON input"},
-		{with("'Sid': 'x'") + "x", "it is not JSON: invalid character 'x' after top-level value"},
+		{"", "it is not JSON: line 1, column 1: unexpected end of JSON input"},
+		{"\ufeff{}", "it begins with a byte order mark, save it as UTF-8 without one"},
+		{"{\n  \"Id\": \"é\", x}", "it is not JSON: line 2, column 14: invalid character 'x' looking for beginning of object key string"},
+		{"{\r\n\r\n}}", "it is not JSON: line 3, column 2: invalid character '}' after top-level value"},
+		{"{", "it is not JSON: line 1, column 1: unexpected end of JSON input"},
+		{with("'Sid': 'x'") + "x", "it is not JSON: line 1, column 108: invalid character 'x' after top-level value"},
 		{"{\"Id\": \"\xff\"}", "it is not in UTF-8"},
 		{strings.Repeat(" ", tributary.MaxPolicyLength-1) + "[]", "it has 20481 bytes, it must have at most 20480"},
 		{"[]", "[] is not an object"},
@@ -307,8 +339,8 @@ func TestPolicyRefused(t *testing.T) {
 		{with("'NotResource': 'arn:aws:s3:::b'"), "statement 1: NotResource: the statement has the other of the two already, it must have one"},
 		{with("'Effect': 'Deny'"), `statement 1: "Effect" is there twice`},
 		{with("'Sid': null"), "statement 1: Sid: null is not a text"},
-		{with("'Principal': '*'"), "statement 1: Principal: a role's policy cannot have it, since it speaks of whoever has the role"},
-		{with("'NotPrincipal': '*'"), "statement 1: NotPrincipal: a role's policy cannot have it, since it speaks of whoever has the role"},
+		{with("'Principal': '*'"), "statement 1: Principal: a policy of an access key or a role cannot have it, since it speaks of whoever has that"},
+		{with("'NotPrincipal': '*'"), "statement 1: NotPrincipal: a policy of an access key or a role cannot have it, since it speaks of whoever has that"},
 		{with("'condition': {}"), "statement 1: condition: it is not a member of a statement, those are Sid, Effect, Action, NotAction, Resource, NotResource and Condition"},
 
 		{policy2012("{'Effect': 'Allow', 'Action': [], 'Resource': '*'}"), "statement 1: Action: the list is empty, it must have at least one element"},
@@ -336,7 +368,7 @@ func TestPolicyRefused(t *testing.T) {
 		{policy2012("{'Effect': 'Allow', 'Action': '*', 'Resource': 'arn:a:b:c:d:${x, `y`z}'}"), `statement 1: Resource: the variable in "${x, 'y'z}" ` + wellFormed},
 
 		{with("'Condition': null"), "statement 1: Condition: null is not an object"},
-		{with("'Condition': {'IpAddress': {}}"), `statement 1: Condition: "IpAddress" ` + operators},
+		{with("'Condition': {'BinaryEquals': {}}"), `statement 1: Condition: "BinaryEquals" ` + operators},
 		{with("'Condition': {'stringEquals': {}}"), `statement 1: Condition: "stringEquals" ` + operators},
 		{with("'Condition': {'StringEqualsIfExistsIfExists': {}}"), `statement 1: Condition: "StringEqualsIfExistsIfExists" ` + operators},
 		{with("'Condition': {'ForAnyValue:ForAllValues:Bool': {}}"), `statement 1: Condition: "ForAnyValue:ForAllValues:Bool" ` + operators},
@@ -351,6 +383,19 @@ func TestPolicyRefused(t *testing.T) {
 		{with("'Condition': {'Null': {'a:b': '${x}'}}"), `statement 1: Condition: Null: a:b: "${x}" is not a value of Null, it must be true or false`},
 		{with("'Condition': {'StringLike': {'a:b': [{}]}}"), "statement 1: Condition: StringLike: a:b: {} is not a value, it must be a text, a number or a boolean"},
 		{with("'Condition': {'StringLike': {'a:b': null}}"), "statement 1: Condition: StringLike: a:b: null is not a value, it must be a text, a number or a boolean"},
+		{with("'Condition': {'NumericEquals': {'a:b': '1x'}}"), `statement 1: Condition: NumericEquals: a:b: "1x" is not a value of NumericEquals, it must be a number, such as 10 or -2.5`},
+		{with("'Condition': {'NumericEquals': {'a:b': '0x10'}}"), `statement 1: Condition: NumericEquals: a:b: "0x10"` + " is not a value of NumericEquals, it must be a number, such as 10 or -2.5"},
+		{with("'Condition': {'NumericEquals': {'a:b': 'inf'}}"), `statement 1: Condition: NumericEquals: a:b: "inf"` + " is not a value of NumericEquals, it must be a number, such as 10 or -2.5"},
+		{with("'Condition': {'DateLessThan': {'a:b': 'today'}}"), `statement 1: Condition: DateLessThan: a:b: "today"` + notATime},
+		{with("'Condition': {'DateLessThan': {'a:b': '2026-11-23T19:36:33'}}"), `statement 1: Condition: DateLessThan: a:b: "2026-11-23T19:36:33"` + notATime},
+		{with("'Condition': {'DateLessThan': {'a:b': 2026}}"), `statement 1: Condition: DateLessThan: a:b: "2026"` + notATime},
+		{with("'Condition': {'DateLessThan': {'a:b': 20261123}}"), `statement 1: Condition: DateLessThan: a:b: "20261123"` + notATime},
+		{with("'Condition': {'DateLessThan': {'a:b': 1795462593000}}"), `statement 1: Condition: DateLessThan: a:b: "1795462593000"` + notATime},
+		{with("'Condition': {'IpAddress': {'a:b': '203.0.113.0/33'}}"), `statement 1: Condition: IpAddress: a:b: "203.0.113.0/33"` + notANetwork},
+		{with("'Condition': {'IpAddress': {'a:b': '203.0.113.*'}}"), `statement 1: Condition: IpAddress: a:b: "203.0.113.*"` + notANetwork},
+		{with("'Condition': {'IpAddress': {'a:b': 'fe80::1%eth0'}}"), `statement 1: Condition: IpAddress: a:b: "fe80::1%eth0"` + notANetwork},
+		{with("'Condition': {'IpAddress': {'a:b': '::ffff:203.0.113.0/90'}}"), `statement 1: Condition: IpAddress: a:b: "::ffff:203.0.113.0/90"` + notANetwork},
+		{with("'Condition': {'ArnLike': {'a:b': 'user/AKIA'}}"), `statement 1: Condition: ArnLike: a:b: "user/AKIA" is not a resource, it must be "*" or an ARN, such as arn:aws:cognito-sync:*:*:identitypool/*`},
 		{with("'Condition': {'StringLike': {'a:b': '${'}}"), `statement 1: Condition: StringLike: a:b: the variable in "${" ` + wellFormed},
 	} {
 		p, err := tributary.ParsePolicy(c.document)

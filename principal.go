@@ -1,6 +1,7 @@
 package tributary
 
 import (
+	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,12 +29,21 @@ type Session struct {
 // Call is one operation that is called over the wire, as policies and the audit
 // log name it.
 type Call struct {
-	Action   string // such as cognito-sync:ListRecords
-	Resource string // its ARN, noted when access is checked; "" before
+	Action   string  // such as cognito-sync:ListRecords
+	Resource string  // its ARN, noted when access is checked; "" before
+	Request  Request // how it came; nil: not by a request
 	// Details are what it changed, for the audit log; see [Call.Detail].
 	Details []string
 
 	detailed int // bytes of Details
+}
+
+// Request is what conditions of policies may ask of how a call came. Nothing is
+// worked out before it is asked.
+type Request interface {
+	Client() netip.Addr        // whom it came from; the zero address if that has none
+	Secure() bool              // over TLS, all the way from the client
+	Header(name string) string // "" if there is none
 }
 
 const (

@@ -343,7 +343,7 @@ func (p *Pool) SetSignIn(clients map[string][]string, rolePolicies map[string]st
 		}
 		if next.Roles.Policies[arn] = document; document == "" {
 			delete(next.Roles.Policies, arn)
-		} else if err := CheckPolicy(document, account); err != nil {
+		} else if err := CheckPolicy(document, account, HeldByRole); err != nil {
 			return err
 		}
 	}

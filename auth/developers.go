@@ -44,7 +44,7 @@ func (d *Developers) Keys(ctx context.Context) ([]tributary.AccessKey, error) {
 //
 // Errors: Invalid.
 func (d *Developers) Create(ctx context.Context, name, policy string) (k tributary.AccessKey, secret string, err error) {
-	if err := tributary.CheckPolicy(policy, d.Auth.Account); err != nil {
+	if err := tributary.CheckPolicy(policy, d.Auth.Account, tributary.HeldByKey); err != nil {
 		return k, "", err
 	}
 	return d.create(ctx, name, policy)

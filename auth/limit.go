@@ -99,7 +99,7 @@ const forwardedFor = "X-Forwarded-For"
 func (l *Limits) Client(r *http.Request) netip.Addr {
 	entries := r.Header[forwardedFor]
 	switch {
-	case len(entries) > 0 && l.Proxies > 0:
+	case l.Proxied(r):
 		all := strings.Split(strings.Join(entries, ","), ",")
 		if a, ok := parseAddress(strings.TrimSpace(all[max(0, len(all)-l.Proxies)])); ok {
 			return a
@@ -109,6 +109,11 @@ func (l *Limits) Client(r *http.Request) netip.Addr {
 	}
 	a, _ := parseAddress(r.RemoteAddr) // strangers without an address share one bucket
 	return a
+}
+
+// Proxied tells whether a request came through the proxies that there are.
+func (l *Limits) Proxied(r *http.Request) bool {
+	return l.Proxies > 0 && len(r.Header[forwardedFor]) > 0
 }
 
 func (l *Limits) reportProxy() {

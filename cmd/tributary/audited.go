@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -19,7 +20,9 @@ const auditTimeout = 5 * time.Second
 // log.
 func (s *server) begin(limits *auth.Limits) awswire.Begin[tributary.Principal] {
 	return func(p tributary.Principal, r *http.Request, action, request string) (tributary.Principal, func(*awswire.Fault)) {
-		p.Call = &tributary.Call{Action: action}
+		c := &call{Call: tributary.Call{Action: action}, server: s, limits: limits, r: r}
+		c.Request = c
+		p.Call = &c.Call
 		if !p.Developer() {
 			return p, func(*awswire.Fault) {}
 		}
@@ -36,6 +39,35 @@ func (s *server) begin(limits *auth.Limits) awswire.Begin[tributary.Principal] {
 			s.auditChange(r.Context(), act, request, p.Call.Details)
 		}
 	}
+}
+
+// call is a call with the request that it came by, in one piece since every sync
+// makes one.
+type call struct {
+	tributary.Call
+	server *server
+	limits *auth.Limits
+	r      *http.Request
+}
+
+func (c *call) Client() netip.Addr { return c.limits.Client(c.r) }
+
+func (c *call) Header(name string) string { return c.r.Header.Get(name) }
+
+// Secure believes proxies that there are only: what they do is that the public
+// URL is https, and what they say may take that back for a request.
+func (c *call) Secure() bool {
+	if !c.limits.Proxied(c.r) {
+		return c.r.TLS != nil
+	}
+	for _, all := range c.r.Header["X-Forwarded-Proto"] {
+		for proto := range strings.SplitSeq(all, ",") {
+			if !strings.EqualFold(strings.TrimSpace(proto), "https") {
+				return false
+			}
+		}
+	}
+	return strings.HasPrefix(c.server.cfg.PublicURL, "https://")
 }
 
 // auditChange writes a change to the audit log, or to the server's if that
