@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -15,9 +16,9 @@ import (
 
 // Retention trims the logs: an embedded stream's after its retention, the
 // others once every group has it. What a group has not got is kept for Backlog,
-// or up to BacklogBytes, at most. An entry's age is the higher of what its arrival says and how long
-// it was seen here: where the clock was ahead for a while, all later entries
-// arrive in the future. Store is required.
+// or up to BacklogBytes, at most. An entry's age is the higher of what its
+// arrival says and how long it was seen here: where the clock was ahead for a
+// while, all later entries arrive in the future. Store is required.
 type Retention struct {
 	Store  tributary.Store
 	Groups []string // lease groups that must have an entry before it goes
@@ -98,8 +99,8 @@ func (r *Retention) Trim(ctx context.Context) error {
 			plans[s.Stream] = append(plans[s.Stream], p)
 		}
 	}
-	for id, of := range plans {
-		failed = append(failed, w.trim(ctx, id, of))
+	for _, id := range slices.Sorted(maps.Keys(plans)) {
+		failed = append(failed, w.trim(ctx, id, plans[id]))
 	}
 	return errors.Join(failed...)
 }

@@ -3,7 +3,6 @@ package stream_test
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -97,6 +96,9 @@ func (s *sim) checkEntry(shard tributary.Shard, e *tributary.Entry) {
 
 // checkTrim: nothing goes that a sink has not got. The caller holds mu.
 func (s *sim) checkTrim(n *simNode, shard tributary.Shard, through tributary.Position) {
+	if s.isDeleted(shard.Stream) {
+		return // the store refuses it
+	}
 	l := s.logs[shard]
 	_, last, err := through.Split()
 	if l == nil || err != nil || last > uint64(len(l.times)) {
@@ -112,6 +114,16 @@ func (s *sim) checkTrim(n *simNode, shard tributary.Shard, through tributary.Pos
 		s.violated("I5: %s trims %s through %d, the sinks have %d", n.name, shard, last, has)
 	}
 	l.trimmed = max(l.trimmed, last)
+}
+
+// isDeleted tells whether a stream was deleted. The caller holds mu.
+func (s *sim) isDeleted(id tributary.StreamID) bool {
+	for _, st := range s.streams {
+		if st.ID == id {
+			return false
+		}
+	}
+	return id > tributary.DefaultStream
 }
 
 // checkSwap: a lease has one holder, who took it from nobody that is alive. The
@@ -134,7 +146,7 @@ func (s *sim) checkSwap(n *simNode, got tributary.Lease, began time.Time, sure b
 		}
 		return
 	}
-	if id := got.Shard.Stream; id > tributary.DefaultStream && !slices.ContainsFunc(slices.Collect(maps.Values(s.streams)), func(st tributary.Stream) bool { return st.ID == id }) {
+	if s.isDeleted(got.Shard.Stream) {
 		return // a lease of a stream that is gone
 	}
 	if got.Epoch == had.Epoch {
