@@ -239,11 +239,12 @@ func TestMergeIsTold(t *testing.T) {
 	k.update(tributary.DatasetKey{Pool: poolA, Identity: v, Dataset: "x"}, tributary.Patch{Key: "a", Value: "1"})
 	ctx, leave := context.WithCancel(k.ctx)
 	plain := k.Service.Store
+	writes := 0
 	k.Service.Store = &storetest.Faulty{Store: plain, Hook: func(string) (bool, error) {
-		if ctx.Err() != nil {
+		if writes++; writes > 1 {
+			leave()
 			return false, ctx.Err()
 		}
-		leave() // after the first write
 		return true, nil
 	}}
 	p := developer
