@@ -12,7 +12,7 @@ import (
 
 // upgradeFrom is the commit of the version before. It moves on when a version
 // is released, or when the database's schema gets another step.
-const upgradeFrom = "bfad0ab"
+const upgradeFrom = "f790d44"
 
 // oldBinary builds the version before from the repository's history.
 func oldBinary(t *testing.T) string {
