@@ -233,7 +233,7 @@ func TestNoteGap(t *testing.T) {
 	for _, pool := range []tributary.PoolID{poolA, poolB} {
 		c := k.streamConfig(pool)
 		want(t, "the gap", fmt.Sprint(c.GapFrom, c.GapUntil), fmt.Sprint(at, at+3*minute))
-		want(t, "the reason", c.DisabledReason, "It is gone. Changes that were made between 2023-11-14T22:13:20Z and 2023-11-14T22:16:20Z were dropped: the backlog was over its limit. A bulk publish sends what the datasets hold now")
+		want(t, "the reason", c.DisabledReason, "It is gone. Changes that were made between 2023-11-14T22:13:20Z and 2023-11-14T22:16:20Z were dropped: the backlog was over its limit")
 	}
 	_, err := k.route(poolA, "", "", true)
 	k.ok(err)

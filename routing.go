@@ -199,7 +199,7 @@ func (s *Service) NoteGap(ctx context.Context, g Gap) error {
 			failure += " "
 		}
 		at := func(m Millis) string { return m.Time().Format(time.RFC3339) }
-		c.DisabledReason = failure + gapText + fmt.Sprintf(" between %s and %s were dropped: the backlog was over its limit. A bulk publish sends what the datasets hold now", at(from), at(g.Until))
+		c.DisabledReason = failure + gapText + fmt.Sprintf(" between %s and %s were dropped: the backlog was over its limit", at(from), at(g.Until))
 	})
 }
 
